@@ -1,1 +1,12 @@
-//! See the crate's map.
+//! Words and their bytes: names, frames, headers, records. Pure: no files, no sockets, no clocks, no actors.
+
+pub mod batch;
+pub mod code;
+pub mod fields;
+pub mod frame;
+pub mod frame_json;
+mod frame_sloppy;
+pub mod header;
+pub mod names;
+pub mod properties;
+pub mod record;

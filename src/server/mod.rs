@@ -1,1 +1,3 @@
-//! See the crate's map.
+//! The doors: sessions, request handlers, and the tree that starts and stops everything.
+
+pub mod requests;

@@ -1,0 +1,1 @@
+//! Read-mostly facts of a broker, each with one owner: topics, groups, members, consumer offsets.
