@@ -1,1 +1,3 @@
-//! See the crate's map.
+//! Bytes on disk.
+
+pub mod table;

@@ -1,4 +1,5 @@
 //! Read-mostly facts of a broker, each with one owner: topics, groups, members, consumer offsets.
 
 pub mod data_version;
+mod snapshot;
 pub mod topics;
