@@ -101,6 +101,17 @@ impl Kind {
         };
         if fits { Ok(()) } else { Err(allowed.into()) }
     }
+
+    /// The text as a TOML value.
+    pub(super) fn toml(self, text: &str) -> String {
+        match self {
+            Self::Boolean => text.to_ascii_lowercase(),
+            Self::Int | Self::Long if text.parse::<i64>().is_ok() => {
+                text.trim_start_matches('+').to_string()
+            }
+            _ => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+        }
+    }
 }
 
 fn read_line(line: &'static str) -> Option<Key> {
