@@ -1,6 +1,7 @@
 //! Settings while running: what requests 25 and 318 change, what 26 and 319 answer, and what is kept for the next start.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -332,8 +333,9 @@ fn save(path: Option<PathBuf>, report: &UpdateReport, scope: Scope) -> Result<Sa
 fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     // A link stays a link: what it points to is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".new");
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".actormq-new");
     let fresh = path.with_file_name(name);
     let mut file = fs::File::create(&fresh)?;
     if let Ok(old) = fs::metadata(&path) {
