@@ -138,7 +138,7 @@ impl ServerArgs for NamesrvArgs {
     }
 
     fn own_settings(&self) -> Result<Vec<Given>, ConfigError> {
-        listen("--listen", Scope::Namesrv, self.listen.as_deref())
+        listen("--listen", Scope::Any, self.listen.as_deref())
     }
 }
 
@@ -158,8 +158,8 @@ impl ServerArgs for BrokerArgs {
             ("--cluster", "brokerClusterName", &self.cluster),
             ("--id", "brokerId", &self.id),
         ];
-        let mut settings = listen("--listen", Scope::Broker, self.listen.as_deref())?;
-        settings.extend(flags(Scope::Broker, &texts));
+        let mut settings = listen("--listen", Scope::Any, self.listen.as_deref())?;
+        settings.extend(flags(Scope::Any, &texts));
         Ok(settings)
     }
 }

@@ -38,6 +38,13 @@ pub(super) trait Keyed: Clone + Default + 'static {
         Self::bindings().iter().find(|binding| binding.key == key)
     }
 
+    /// Somebody set the key to another value than its default. A file that Apache wrote sets every key, so a default that
+    /// is set is nobody's choice.
+    fn is_chosen(&self, key: &str) -> bool {
+        let shown = |config: &Self| Self::binding(key).and_then(|binding| (binding.show)(config));
+        self.provenance().entries.contains_key(key) && shown(self) != shown(&Self::default())
+    }
+
     /// `key=value (origin)`, for messages about values that do not fit.
     fn said(&self, key: &str) -> String {
         let value = Self::binding(key).and_then(|binding| (binding.show)(self));

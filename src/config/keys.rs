@@ -70,7 +70,10 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
     }
     let wanted = letters(name);
     let allowed = (wanted.len() / 4).clamp(1, 5);
-    let distances = TABLE.iter().map(|key| {
+    let near_in_length = TABLE
+        .iter()
+        .filter(|key| key.name.len().abs_diff(wanted.len()) <= allowed);
+    let distances = near_in_length.map(|key| {
         (
             distance(wanted.as_bytes(), letters(key.name).as_bytes()),
             key.name,

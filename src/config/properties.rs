@@ -67,6 +67,17 @@ pub fn parse(text: &str) -> Result<Vec<Property>, BadEscape> {
     Ok(properties)
 }
 
+/// The keys and values of an update's body (requests 25 and 318).
+///
+/// # Errors
+/// [`BadEscape`], with its line.
+pub fn pairs(body: &[u8]) -> Result<Vec<(String, String)>, BadEscape> {
+    let found = parse(&decode(body))?.into_iter();
+    Ok(found
+        .map(|property| (property.key, property.value))
+        .collect())
+}
+
 /// One line that reads back as this key and value, without line end. Characters beyond ASCII are escaped, for Java reads
 /// files as Latin-1.
 #[must_use]
@@ -231,7 +242,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn pairs(text: &str) -> Vec<(String, String, usize)> {
+    fn read(text: &str) -> Vec<(String, String, usize)> {
         let found = parse(text).unwrap().into_iter();
         found
             .map(|property| (property.key, property.value, property.line))
@@ -255,7 +266,7 @@ mod tests {
             pair("i j=k", "l", 10),
             pair("m", "=n", 11),
         ];
-        assert_eq!(pairs(text), expected);
+        assert_eq!(read(text), expected);
     }
 
     #[test]
@@ -267,7 +278,7 @@ mod tests {
             pair("next", "é\tq", 5),
             pair("end", "x", 6),
         ];
-        assert_eq!(pairs(text), expected);
+        assert_eq!(read(text), expected);
     }
 
     #[test]
@@ -301,7 +312,7 @@ mod tests {
         #[test]
         fn what_is_written_reads_back(key in "[a-zA-Z][a-zA-Z0-9]{0,20}", value in "\\PC{0,40}|[ \\\\=:#!\\n\\t]{0,10}") {
             let text = rewrite("# head\n", &[(&key, &value)]).unwrap();
-            prop_assert_eq!(pairs(&text), [(key, value, 2)]);
+            prop_assert_eq!(read(&text), [(key, value, 2)]);
         }
     }
 }

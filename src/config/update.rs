@@ -1,6 +1,7 @@
 //! Settings while running: what requests 25 and 318 change, what 26 and 319 answer, and what is kept for the next start.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,10 @@ use std::path::{Path, PathBuf};
 use super::binding::{Effect, Keyed};
 use super::broker::BrokerConfig;
 use super::file::{self, Form};
-use super::keys;
-use super::layer::{Given, Layer, Role, Rules, Scope, Spelling, Twice, Unknown, shortened};
+use super::keys::{self, Key};
+use super::layer::{
+    Given, Layer, Role, Rules, Scope, Setting, Spelling, Twice, Unknown, shortened,
+};
 use super::namesrv::NamesrvConfig;
 use super::notice::{ConfigError, Notice};
 use super::properties;
@@ -156,48 +159,19 @@ fn updated<C: Keyed>(
     }
     let mut report = UpdateReport::default();
     let layer = read_pairs(config, pairs, scope, &mut report)?;
-    let mut next = config.clone();
-    // Values for the next start are checked in a copy that nobody runs with.
-    let mut at_next_start = started_again(config);
+    let mut update = Update {
+        next: config.clone(),
+        at_next_start: started_again(config),
+        report,
+    };
     for setting in layer.0 {
-        let (key, text) = (setting.key, setting.text);
-        let refused = |allowed| ConfigError::BadValue {
-            origin: setting.origin.clone(),
-            key: key.name,
-            text: shortened(&text),
-            allowed,
-        };
-        let binding = C::binding(key.name);
-        let state = match binding {
-            None => {
-                key.kind.check(&text).map_err(refused)?;
-                report.without_meaning.push(key.name);
-                State::WithoutMeaning
-            }
-            Some(binding) => {
-                (binding.read)(&mut at_next_start, &text).map_err(refused)?;
-                match binding.effect {
-                    Effect::Now => {
-                        (binding.read)(&mut next, &text).map_err(refused)?;
-                        State::Applied
-                    }
-                    Effect::NextStart => State::Pending,
-                }
-            }
-        };
-        let entry = Entry {
-            text: text.clone(),
-            origin: setting.origin,
-            state,
-        };
-        for target in [&mut next, &mut at_next_start] {
-            target
-                .provenance_mut()
-                .entries
-                .insert(key.name, entry.clone());
-        }
-        report.set.insert(key.name, text);
+        update.take(setting)?;
     }
+    let Update {
+        mut next,
+        mut at_next_start,
+        mut report,
+    } = update;
     let said_before = config.clone().check()?;
     let said = next.check()?.into_iter().chain(at_next_start.check()?);
     for notice in said.filter(|notice| !said_before.contains(notice)) {
@@ -209,6 +183,59 @@ fn updated<C: Keyed>(
         report.changed.extend(change(config, &next, key));
     }
     Ok((next, report))
+}
+
+/// An update under way.
+struct Update<C> {
+    /// What will be run with.
+    next: C,
+    /// What the next start will find: values for it are checked here, in a copy that nobody runs with.
+    at_next_start: C,
+    report: UpdateReport,
+}
+
+impl<C: Keyed> Update<C> {
+    fn take(&mut self, setting: Setting) -> Result<(), ConfigError> {
+        let Setting {
+            key, text, origin, ..
+        } = setting;
+        let state = self
+            .put(key, &text)
+            .map_err(|allowed| ConfigError::BadValue {
+                origin: origin.clone(),
+                key: key.name,
+                text: shortened(&text),
+                allowed,
+            })?;
+        if state == State::WithoutMeaning {
+            self.report.without_meaning.push(key.name);
+        }
+        let entry = Entry {
+            text: text.clone(),
+            origin,
+            state,
+        };
+        for config in [&mut self.next, &mut self.at_next_start] {
+            config
+                .provenance_mut()
+                .entries
+                .insert(key.name, entry.clone());
+        }
+        self.report.set.insert(key.name, text);
+        Ok(())
+    }
+
+    fn put(&mut self, key: &Key, text: &str) -> Result<State, String> {
+        let Some(binding) = C::binding(key.name) else {
+            key.kind.check(text)?;
+            return Ok(State::WithoutMeaning);
+        };
+        (binding.read)(&mut self.at_next_start, text)?;
+        match binding.effect {
+            Effect::Now => (binding.read)(&mut self.next, text).map(|()| State::Applied),
+            Effect::NextStart => Ok(State::Pending),
+        }
+    }
 }
 
 /// The configuration as the next start would find it, with what is pending.
@@ -332,8 +359,9 @@ fn save(path: Option<PathBuf>, report: &UpdateReport, scope: Scope) -> Result<Sa
 fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     // A link stays a link: what it points to is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".new");
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".actormq-new");
     let fresh = path.with_file_name(name);
     let mut file = fs::File::create(&fresh)?;
     if let Ok(old) = fs::metadata(&path) {

@@ -1,6 +1,6 @@
 //! What must hold between a broker's settings: RocketMQ's forced values are forced and said, contradictions are refused.
-//! Two values contradict each other only if somebody set both, or set one against a bound that is always there; a value set
-//! against a default is said.
+//! Two values contradict each other only if somebody chose both, or chose one against a bound that is always there; a value
+//! chosen against a default is said.
 
 use super::{BrokerConfig, BrokerRole, Registration};
 use crate::config::binding::Keyed;
@@ -57,6 +57,7 @@ fn check_role(config: &mut BrokerConfig, notices: &mut Vec<Notice>) -> Checked {
         (BrokerRole::Slave, _) | (_, 0) => Ok(()),
         (BrokerRole::AsyncMaster | BrokerRole::SyncMaster, _) => {
             config.identity.broker_id = 0;
+            config.provenance.force("brokerId");
             changed(
                 notices,
                 format!("{id} becomes 0, for {role} is a master; a slave needs brokerRole=SLAVE"),
@@ -83,7 +84,12 @@ fn check_ports(config: &BrokerConfig) -> Checked {
 
 fn check_sizes(config: &mut BrokerConfig, notices: &mut Vec<Notice>) -> Checked {
     let body = config.send.max_body_bytes;
-    if body > config.network.frame_bytes_max - BESIDE_BODY_BYTES {
+    if body
+        > config
+            .network
+            .frame_bytes_max
+            .saturating_sub(BESIDE_BODY_BYTES)
+    {
         return contradiction(format!(
             "{} and {} contradict each other: a frame must hold the message and {BESIDE_BODY_BYTES} bytes more",
             config.said("maxMessageSize"),
@@ -98,9 +104,7 @@ fn check_sizes(config: &mut BrokerConfig, notices: &mut Vec<Notice>) -> Checked 
             config.said("mappedFileSizeCommitLog"),
             config.said("maxMessageSize"),
         );
-        if config.provenance.is_set("maxMessageSize")
-            && config.provenance.is_set("mappedFileSizeCommitLog")
-        {
+        if config.is_chosen("maxMessageSize") && config.is_chosen("mappedFileSizeCommitLog") {
             return contradiction(what);
         }
         changed(notices, format!("{what}; longer ones will be refused"));
@@ -109,6 +113,7 @@ fn check_sizes(config: &mut BrokerConfig, notices: &mut Vec<Notice>) -> Checked 
     if rest > 0 {
         let said = config.said("mappedFileSizeConsumeQueue");
         config.store.consume_queue_segment_bytes += QUEUE_ENTRY_BYTES - rest;
+        config.provenance.force("mappedFileSizeConsumeQueue");
         let bytes = config.store.consume_queue_segment_bytes;
         changed(
             notices,
@@ -132,7 +137,7 @@ fn check_disk_percents(config: &BrokerConfig, notices: &mut Vec<Notice>) -> Chec
                 config.said(low_key),
                 config.said(high_key),
             );
-            if config.provenance.is_set(low_key) && config.provenance.is_set(high_key) {
+            if config.is_chosen(low_key) && config.is_chosen(high_key) {
                 return contradiction(what);
             }
             changed(notices, format!("{what}; the lower one acts first"));
@@ -150,6 +155,7 @@ fn force_steps(config: &mut BrokerConfig, notices: &mut Vec<Notice>) {
     let clamped = period.clamp(*bounds.start(), *bounds.end());
     if clamped != period {
         config.registration.period_ms = clamped;
+        config.provenance.force("registerNameServerPeriod");
         changed(
             notices,
             format!(
@@ -168,6 +174,7 @@ fn force_steps(config: &mut BrokerConfig, notices: &mut Vec<Notice>) {
         .find(|step| *step <= precision);
     if let Some(step) = step.filter(|step| *step != precision) {
         config.delay.timer_precision_ms = step;
+        config.provenance.force("timerPrecisionMs");
         changed(
             notices,
             format!("{said} becomes {step}: it can be 100, 200, 500 or 1000"),
