@@ -26,7 +26,9 @@ pub enum TableError {
     #[error("{action} {path} failed: {source}")]
     Disk { action: &'static str, path: PathBuf, source: io::Error },
     /// Neither the file nor the one before it is of the table's form. Nothing was changed on disk.
-    #[error("{path} cannot be read ({reason}), nor can its backup; mend it, or move it away to begin with an empty table")]
+    #[error(
+        "{path} cannot be read ({reason}), nor can its backup; mend it, or move it away to begin with an empty table"
+    )]
     Unreadable { path: PathBuf, reason: String },
 }
 

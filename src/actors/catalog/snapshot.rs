@@ -7,13 +7,14 @@ use actix::prelude::*;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::protocol::json::JsonError;
 use crate::store::table::{TableError, TableFile};
 
 /// Pause after a write that failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Makes the text of a table; called on a thread that may block.
-pub(super) type Encode = Box<dyn FnOnce() -> Vec<u8> + Send>;
+pub(super) type Encode = Box<dyn FnOnce() -> Result<Vec<u8>, JsonError> + Send>;
 
 /// An owner of a table with a file.
 pub(super) trait Persistent: Actor<Context = Context<Self>> {
@@ -99,25 +100,36 @@ fn finished<A: Persistent>(result: Result<(), TableError>, owner: &mut A, contex
 
 /// Writes what is not written yet; when the future ends the file holds the table as it was at the call.
 pub(super) fn finish<A: Persistent>(owner: &mut A) -> ResponseFuture<()> {
-    let encode = owner.encode();
     let snapshot = owner.snapshot();
     if snapshot.state == State::Clean {
         return Box::pin(async {});
     }
-    let (file, name) = (Arc::clone(&snapshot.file), snapshot.name.clone());
+    let table = snapshot.name.clone();
+    let saved = save_now(owner);
     Box::pin(async move {
-        if let Err(error) = write(file, encode).await {
-            tracing::error!(%error, table = name, "a table was not saved before the stop; its last changes are lost");
+        if let Err(error) = saved.await {
+            tracing::error!(%error, table, "a table was not saved before the stop; its last changes are lost");
         }
     })
+}
+
+/// Writes the table as it is now, whatever the interval.
+pub(super) fn save_now<A: Persistent>(owner: &mut A) -> ResponseFuture<Result<(), TableError>> {
+    let encode = owner.encode();
+    Box::pin(write(Arc::clone(&owner.snapshot().file), encode))
 }
 
 async fn write(file: Arc<Mutex<TableFile>>, encode: Encode) -> Result<(), TableError> {
     let file = file.lock_owned().await;
     let path = file.path().to_owned();
-    let saved = tokio::task::spawn_blocking(move || file.save(&encode())).await;
-    saved.unwrap_or_else(|error| {
-        let source = std::io::Error::other(error);
-        Err(TableError::Disk { action: "encoding", path, source })
-    })
+    let failed = |error| TableError::Disk { action: "encoding", path, source: std::io::Error::other(error) };
+    let work = move || match encode() {
+        Ok(content) => file.save(&content),
+        Err(error) => Err(TableError::Disk {
+            action: "encoding",
+            path: file.path().to_owned(),
+            source: std::io::Error::other(error),
+        }),
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(error)))
 }

@@ -147,11 +147,7 @@ impl Topics {
         Ok(())
     }
 
-    fn publish_one(
-        &mut self,
-        config: TopicConfig,
-        context: &mut Context<Self>,
-    ) -> Result<Arc<TopicEntry>, TopicError> {
+    fn publish_one(&mut self, config: TopicConfig, context: &mut Context<Self>) -> Result<Arc<TopicEntry>, TopicError> {
         let topic = config.topic.clone();
         tracing::info!(%topic, queues = config.queues(), perm = config.perm, "made a topic");
         self.publish(vec![config], context)?;

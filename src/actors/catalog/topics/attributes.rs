@@ -32,7 +32,9 @@ pub fn parse_changes(text: &str) -> Result<BTreeMap<String, String>, String> {
     let mut changes = BTreeMap::new();
     for change in text.split(',').filter(|part| !part.is_empty()) {
         let (name, value) = match change.split_once('=') {
-            Some((name, _)) if !name.contains('+') => return Err(format!("add/alter attribute format is wrong: {name}")),
+            Some((name, _)) if !name.contains('+') => {
+                return Err(format!("add/alter attribute format is wrong: {name}"));
+            }
             Some((name, value)) => (name, value),
             None if !change.contains('-') => return Err(format!("delete attribute format is wrong: {change}")),
             None => (change, ""),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use dashmap::DashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::actors::log::QueueSlot;
 use crate::protocol::names::{QueueId, Topic};
@@ -23,7 +24,8 @@ pub const TOPIC_QUEUES_MAX: u32 = 65_536;
 pub const SLOTS_MAX: u32 = 1 << 22;
 
 /// How many tags a message may have. No part of the broker looks at it: it is kept for those who ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TopicFilter {
     #[default]
     SingleTag,
