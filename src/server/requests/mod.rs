@@ -1,5 +1,7 @@
 //! Requests that are not on the hot path: an async function each, from a [`Request`] to an [`Answer`].
 
+pub mod namesrv;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
