@@ -60,9 +60,12 @@ impl Namesrv {
     /// Reads the key-value file and publishes routes, of which there are none yet, into `published`.
     ///
     /// # Errors
-    /// When neither the file nor its backup can be understood; nothing was changed.
+    /// When neither the file nor its backup can be understood, or the data directory cannot be made.
     pub fn open(config: Arc<ArcSwap<NamesrvConfig>>, published: Arc<Published>) -> Result<Self, TableError> {
-        let path = config.load().files.kv_config_path();
+        let files = config.load().files.clone();
+        let refused = |source| TableError::Disk { action: "making", path: files.data_dir.clone(), source };
+        std::fs::create_dir_all(&files.data_dir).map_err(refused)?;
+        let path = files.kv_config_path();
         let path = std::path::absolute(&path).unwrap_or(path);
         let file = TableFile::new(&path);
         let read = |text: &str| KeyValueOwner::read(text.as_bytes()).map_err(|error| error.to_string());
