@@ -514,3 +514,23 @@ async fn a_registration_of_many_topics_is_taken() {
     assert_eq!(registered.code, 0, "{registered:?}");
     assert!(server.has_route("topic-with-a-common-name-19999").await);
 }
+
+#[actix::test]
+async fn a_group_is_told_that_its_lowest_id_changed() {
+    use tokio::io::AsyncReadExt;
+    let slave = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = slave.local_addr().unwrap().to_string();
+    let server = Server::start(|config| config.routes.notify_min_id_changed = true);
+    server.register("b", 1, &address, &["A", "B"]).await;
+    server.register("b", 0, "127.0.0.1:1", &["A", "B"]).await;
+    let (mut stream, _) = slave.accept().await.unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    let frame = Frame::cut(&bytes).unwrap();
+    let head = frame.head().unwrap();
+    assert!(head.is_oneway());
+    let field = |name| head.ext.field(name).map(|value| value.into_owned());
+    assert_eq!((head.code, field("minBrokerId").as_deref()), (905, Some("0")));
+    assert_eq!(field("minBrokerAddr").as_deref(), Some("127.0.0.1:1"));
+    assert_eq!(field("haBrokerAddr").as_deref(), Some("127.0.0.1:10912"));
+}
