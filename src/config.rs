@@ -12,9 +12,8 @@ mod provenance;
 mod values;
 
 pub use broker::{
-    BrokerConfig, BrokerNetwork, BrokerRole, ClientRules, DelayRules, FlushConfig, FlushMode,
-    Identity, PullRules, Registration, RetentionConfig, SendRules, StoreConfig, StoreKind,
-    TopicRules,
+    BrokerConfig, BrokerNetwork, BrokerRole, ClientRules, DelayRules, FlushConfig, FlushMode, Identity, PullRules,
+    Registration, RetentionConfig, SendRules, StoreConfig, StoreKind, TopicRules,
 };
 pub use namesrv::{NamesrvConfig, NamesrvFiles, NamesrvNetwork, RouteRules};
 pub use values::{DelayLevels, NamesrvAddress};

@@ -285,9 +285,7 @@ impl StoreConfig {
     /// Directory of the log's segments.
     #[must_use]
     pub fn commit_log_dir(&self) -> PathBuf {
-        self.commit_log_dir
-            .clone()
-            .unwrap_or_else(|| self.data_dir.join("commitlog"))
+        self.commit_log_dir.clone().unwrap_or_else(|| self.data_dir.join("commitlog"))
     }
 }
 
@@ -389,11 +387,7 @@ impl Default for PullRules {
 
 impl Default for SendRules {
     fn default() -> Self {
-        Self {
-            max_body_bytes: 4 * 1024 * 1024,
-            accept_from_epoch_ms: 0,
-            store_replies: true,
-        }
+        Self { max_body_bytes: 4 * 1024 * 1024, accept_from_epoch_ms: 0, store_replies: true }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Bytes on disk, in RocketMQ's formats: CommitLog segments, ConsumeQueues, the key index, the checkpoint. Everything
 //! here is synchronous; who calls decides on which thread.
 
+pub mod births;
 pub mod checkpoint;
 pub mod commit_log;
 pub mod consume_queue;
