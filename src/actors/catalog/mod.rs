@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use crate::store::table::TableError;
 
 pub mod data_version;
+pub mod groups;
+pub mod members;
 pub mod offsets;
 mod snapshot;
 pub mod topics;

@@ -36,7 +36,7 @@ pub use self::table::{
     PERM_INHERIT, PERM_READ, PERM_WRITE, SLOTS_MAX, TOPIC_QUEUES_MAX, TopicConfig, TopicEntry, TopicFilter, TopicTable,
 };
 use super::CatalogError;
-use super::data_version::DataVersion;
+use super::data_version::{self, DataVersion};
 use super::offsets::ForgetTopic;
 use super::snapshot::{self, Encode, Persistent, Snapshot};
 use crate::actors::Stop;
@@ -156,7 +156,7 @@ impl Topics {
 
     /// Counts a change, has it written and announced.
     fn renew(&mut self, changed: Vec<Arc<TopicEntry>>, deleted: Vec<Topic>, context: &mut Context<Self>) {
-        self.version = self.version.next();
+        self.version = data_version::next(self.version);
         if let Some(registration) = &self.registration {
             registration.do_send(TopicsChanged { version: self.version, changed, deleted });
         }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use dashmap::DashMap;
-use serde::{Deserialize, Serialize};
 
 use crate::actors::log::QueueSlot;
+pub use crate::protocol::body::topics::TopicFilterType as TopicFilter;
 use crate::protocol::names::{QueueId, Topic};
 
 /// Bit of a permission: new topics may be cut from this one.
@@ -22,15 +22,6 @@ pub const TOPIC_QUEUES_MAX: u32 = 65_536;
 
 /// Most queue numbers that one process gives out.
 pub const SLOTS_MAX: u32 = 1 << 22;
-
-/// How many tags a message may have. No part of the broker looks at it: it is kept for those who ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum TopicFilter {
-    #[default]
-    SingleTag,
-    MultiTag,
-}
 
 /// What is known of a topic whether or not it has messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
