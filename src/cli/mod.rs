@@ -1,1 +1,3 @@
-//! See the crate's map.
+//! One file or folder per subcommand of the binary.
+
+pub mod bench;
