@@ -302,3 +302,89 @@ impl Answer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json_answer(header: &str, body: &[u8]) -> Vec<u8> {
+        let mut frame = ((4 + header.len() + body.len()) as u32)
+            .to_be_bytes()
+            .to_vec();
+        frame.extend((header.len() as u32).to_be_bytes());
+        frame.extend(header.as_bytes());
+        frame.extend(body);
+        frame
+    }
+
+    #[test]
+    fn answers_of_both_codecs_are_read() {
+        let fields = [("offset", "17"), ("queueId", "3")];
+        let mut bytes = Draft::new(Codec::Binary, 19, &fields, b"body").bytes;
+        bytes[20] = 1;
+        let first = bytes.len();
+        bytes.extend(json_answer(
+            r#"{"code":2,"extFields":{"offset":"18"},"flag":1,"language":"JAVA","opaque":1000000007,"remark":"busy \"opaque\":5","version":513}"#,
+            b"",
+        ));
+        let mut scanner = Scanner::default();
+        let (answer, length) = scanner.next(&bytes).unwrap().unwrap();
+        assert_eq!(length, first);
+        assert_eq!(
+            (answer.code, answer.opaque, answer.body),
+            (19, OPAQUE_FIRST, b"body".as_slice())
+        );
+        assert!(answer.is_response);
+        assert_eq!(
+            (answer.number("offset"), answer.number("none")),
+            (Some(17), None)
+        );
+        let (answer, length) = scanner.next(&bytes[first..]).unwrap().unwrap();
+        assert_eq!(first + length, bytes.len());
+        assert_eq!((answer.code, answer.opaque), (2, 1_000_000_007));
+        assert_eq!(answer.remark(), "busy \"opaque\":5");
+        assert_eq!(answer.number("offset"), Some(18));
+    }
+
+    #[test]
+    fn json_fields_may_move_from_answer_to_answer() {
+        let mut scanner = Scanner::default();
+        let headers = [
+            r#"{"code":0,"flag":1,"opaque":1000000001}"#,
+            r#"{"code":0,"extFields":{"code":"x","msgId":"0123456789"},"flag":1,"opaque":1000000001}"#,
+            r#"{"opaque":1000000001,"flag":1,"remark":"code","code":0}"#,
+            r#"{"flag":1,"language":"RUST","opaque":1000000001,"code":0,"version":513}"#,
+        ];
+        for header in headers.iter().chain(&headers) {
+            let bytes = json_answer(header, b"");
+            let (answer, _) = scanner.next(&bytes).unwrap().unwrap();
+            assert_eq!(
+                (answer.code, answer.opaque, answer.is_response),
+                (0, 1_000_000_001, true)
+            );
+        }
+    }
+
+    #[test]
+    fn a_frame_that_has_not_arrived_is_waited_for() {
+        let bytes = Draft::new(Codec::Json, 0, &[], b"body").bytes;
+        for end in 0..bytes.len() {
+            assert!(Scanner::default().next(&bytes[..end]).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn broken_frames_are_errors() {
+        let mut scanner = Scanner::default();
+        let mut next = |bytes: &[u8]| scanner.next(bytes).map(|_| ()).unwrap_err();
+        assert_eq!(next(&[0xFF; 8]), FrameError::Length(0xFFFF_FFFF + 4));
+        assert_eq!(next(&[0, 0, 0, 0, 0]), FrameError::Length(4));
+        // A header longer than its frame, an unknown codec, a header without an opaque.
+        assert_eq!(next(&[0, 0, 0, 4, 1, 0, 0, 9]), FrameError::Header);
+        assert_eq!(next(&[0, 0, 0, 5, 7, 0, 0, 1, 0]), FrameError::Header);
+        assert_eq!(
+            next(&json_answer(r#"{"code":0,"flag":1}"#, b"")),
+            FrameError::Header
+        );
+    }
+}

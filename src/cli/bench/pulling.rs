@@ -101,7 +101,11 @@ impl PullWork {
         self.tally.messages_in_all += messages;
         let (first, end) = self.backlogs[cursor.queue as usize];
         let next = cursor.offset + messages;
-        let offset = if next >= end || messages == 0 { first } else { next };
+        let offset = if next >= end || messages == 0 {
+            first
+        } else {
+            next
+        };
         (offset, bytes)
     }
 }
@@ -139,7 +143,11 @@ impl Work for PullWork {
         };
         self.cursors[link][settled.slot].offset = offset;
         let messages = self.tally.messages_in_all - before;
-        self.empty_in_a_row = if messages == 0 { self.empty_in_a_row + 1 } else { 0 };
+        self.empty_in_a_row = if messages == 0 {
+            self.empty_in_a_row + 1
+        } else {
+            0
+        };
         if messages > 0 && self.window.holds(now) {
             self.tally.count(messages, bytes);
             self.tally.time(now - settled.since);

@@ -123,11 +123,7 @@ pub fn waiting(per_second: Option<f64>, slots: u32) -> Waiting {
 }
 
 /// Offsets of every queue.
-pub fn backlogs(
-    caller: &mut Caller,
-    topic: &str,
-    queues: u32,
-) -> Result<Vec<Backlog>, BenchError> {
+pub fn backlogs(caller: &mut Caller, topic: &str, queues: u32) -> Result<Vec<Backlog>, BenchError> {
     (0..queues)
         .map(|queue| caller.offsets(topic, queue))
         .collect()

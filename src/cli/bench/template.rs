@@ -212,13 +212,15 @@ impl PullTemplate {
         let (queue_digits, offset_digits) = (digits(u64::from(stamp.queue)), digits(stamp.offset));
         let shape = &mut self.shapes[(queue_digits - 1) * OFFSET_DIGITS_MAX + offset_digits - 1];
         let spec = &self.spec;
-        let draft =
-            shape.get_or_insert_with(|| pull_draft(spec, queue_digits, offset_digits));
+        let draft = shape.get_or_insert_with(|| pull_draft(spec, queue_digits, offset_digits));
         let start = out.len();
         out.extend_from_slice(&draft.bytes);
         let frame = &mut out[start..];
         write_opaque(spec.codec, frame, draft.opaque_at, stamp.opaque);
-        write_digits(&mut frame[draft.values_at[2].clone()], u64::from(stamp.queue));
+        write_digits(
+            &mut frame[draft.values_at[2].clone()],
+            u64::from(stamp.queue),
+        );
         write_digits(&mut frame[draft.values_at[3].clone()], stamp.offset);
         write_digits(&mut frame[draft.values_at[6].clone()], stamp.offset);
     }
@@ -228,7 +230,11 @@ fn pull_draft(spec: &PullSpec, queue_digits: usize, offset_digits: usize) -> Dra
     const COMMIT_OFFSET: u32 = 1;
     const MAY_SUSPEND: u32 = 2;
     const HAS_SUBSCRIPTION: u32 = 4;
-    let suspend = if spec.suspend_ms.is_some() { MAY_SUSPEND } else { 0 };
+    let suspend = if spec.suspend_ms.is_some() {
+        MAY_SUSPEND
+    } else {
+        0
+    };
     let flags = (COMMIT_OFFSET | HAS_SUBSCRIPTION | suspend).to_string();
     let queue = "0".repeat(queue_digits);
     let offset = "0".repeat(offset_digits);

@@ -2,6 +2,7 @@
 
 use super::error::BenchError;
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -126,7 +127,10 @@ impl Ticker {
         };
         // SAFETY: plain system call without pointers; the result is checked below.
         let fd = unsafe {
-            libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC)
+            libc::timerfd_create(
+                libc::CLOCK_MONOTONIC,
+                libc::TFD_NONBLOCK | libc::TFD_CLOEXEC,
+            )
         };
         if fd < 0 {
             return Err(timer_error());
@@ -143,6 +147,12 @@ impl Ticker {
 
     pub fn fd(&self) -> i32 {
         self.file.as_raw_fd()
+    }
+
+    /// Takes a tick; the kernel starts the next interval only then.
+    pub fn take(&self) {
+        // Nothing to read means that the tick was taken before.
+        let _ = (&self.file).read(&mut [0; 8]);
     }
 }
 

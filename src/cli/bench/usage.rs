@@ -96,11 +96,7 @@ impl Watch {
     ///
     /// # Errors
     /// When the server's process is not there any more.
-    pub fn observe(
-        &mut self,
-        window: Window,
-        ended: impl Fn() -> bool,
-    ) -> Result<(), BenchError> {
+    pub fn observe(&mut self, window: Window, ended: impl Fn() -> bool) -> Result<(), BenchError> {
         self.look_until(window.start, &ended)?;
         let before = self.cpu_times()?;
         self.look_until(window.end, &ended)?;

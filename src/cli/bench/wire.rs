@@ -181,6 +181,8 @@ impl Wire {
         for event in &events {
             if event.token() != TICKER {
                 answers += self.read(event.token().0, work)?;
+            } else if let Some(ticker) = &self.ticker {
+                ticker.take();
             }
         }
         self.events = events;
