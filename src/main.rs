@@ -1,10 +1,16 @@
-//! The binary: arguments, then the command that they name.
-
+use actormq::cli::bench;
+use clap::Parser;
 use std::process::ExitCode;
 
-use actormq::cli;
-use clap::Parser as _;
+#[derive(Parser)]
+#[command(name = "actormq", version)]
+enum Command {
+    /// Measure a broker over the remoting protocol
+    Bench(bench::BenchArgs),
+}
 
 fn main() -> ExitCode {
-    cli::run(cli::args::Cli::parse())
+    match Command::parse() {
+        Command::Bench(args) => bench::run(args),
+    }
 }
