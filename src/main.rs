@@ -1,16 +1,10 @@
-use actormq::cli::bench;
-use clap::Parser;
+//! The binary: arguments, then the command that they name.
+
 use std::process::ExitCode;
 
-#[derive(Parser)]
-#[command(name = "actormq", version)]
-enum Command {
-    /// Measure a broker over the remoting protocol
-    Bench(bench::BenchArgs),
-}
+use actormq::cli;
+use clap::Parser as _;
 
 fn main() -> ExitCode {
-    match Command::parse() {
-        Command::Bench(args) => bench::run(args),
-    }
+    cli::run(cli::args::Cli::parse())
 }

@@ -55,11 +55,7 @@ impl Responder {
     fn start(manner: Manner) -> (Arc<Responder>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let responder = Arc::new(Responder {
-            manner,
-            stored: Mutex::default(),
-            arrived: Condvar::new(),
-        });
+        let responder = Arc::new(Responder { manner, stored: Mutex::default(), arrived: Condvar::new() });
         let accepting = responder.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -73,13 +69,7 @@ impl Responder {
     fn serve(self: Arc<Responder>, mut stream: TcpStream) {
         stream.set_nodelay(true).unwrap();
         while let Some(request) = read_request(&mut stream) {
-            *self
-                .stored
-                .lock()
-                .unwrap()
-                .codes
-                .entry(request.code)
-                .or_default() += 1;
+            *self.stored.lock().unwrap().codes.entry(request.code).or_default() += 1;
             let send = matches!(request.code, 310 | 320);
             if send && self.manner == Manner::Rude {
                 return;
@@ -112,17 +102,9 @@ impl Responder {
             310 | 320 => {
                 let queue = (field(request, "b"), field(request, "e"));
                 for (body, properties) in messages(request) {
-                    let key = properties
-                        .split(['\u{1}', '\u{2}'])
-                        .nth(1)
-                        .unwrap()
-                        .to_owned();
+                    let key = properties.split(['\u{1}', '\u{2}']).nth(1).unwrap().to_owned();
                     assert!(stored.keys.insert(key), "a key came twice");
-                    stored
-                        .queues
-                        .entry(queue.clone())
-                        .or_default()
-                        .push(record(&body));
+                    stored.queues.entry(queue.clone()).or_default().push(record(&body));
                 }
                 self.arrived.notify_all();
                 answer(0, &[("queueOffset", "0")], b"")
@@ -150,20 +132,13 @@ impl Responder {
         };
         let hold = Duration::from_millis(number("suspendTimeoutMillis") as u64);
         let stored = self.stored.lock().unwrap();
-        let (stored, _) = self
-            .arrived
-            .wait_timeout_while(stored, hold, is_empty)
-            .unwrap();
+        let (stored, _) = self.arrived.wait_timeout_while(stored, hold, is_empty).unwrap();
         let records = stored.queues.get(&key).map_or(&[][..], Vec::as_slice);
         let to = records.len().min(from + number("maxMsgNums"));
         if to <= from {
             return answer(19, &[("nextBeginOffset", &from.to_string())], b"");
         }
-        answer(
-            0,
-            &[("nextBeginOffset", &to.to_string())],
-            &records[from..to].concat(),
-        )
+        answer(0, &[("nextBeginOffset", &to.to_string())], &records[from..to].concat())
     }
 }
 
@@ -174,10 +149,7 @@ fn field(request: &Request, name: &str) -> String {
 fn answer(code: u16, fields: &[(&'static str, &str)], body: &[u8]) -> Answer {
     Answer {
         code,
-        fields: fields
-            .iter()
-            .map(|(name, value)| (*name, (*value).to_owned()))
-            .collect(),
+        fields: fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
         body: body.to_vec(),
     }
 }
@@ -211,9 +183,7 @@ fn record(body: &[u8]) -> Vec<u8> {
 }
 
 fn number(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .fold(0, |number, byte| number << 8 | usize::from(*byte))
+    bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
 }
 
 fn read_request(stream: &mut TcpStream) -> Option<Request> {
@@ -231,9 +201,7 @@ fn read_request(stream: &mut TcpStream) -> Option<Request> {
             code: header["code"].as_u64().unwrap() as u16,
             opaque: header["opaque"].as_u64().unwrap() as u32,
             is_json: true,
-            fields: fields
-                .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
-                .collect(),
+            fields: fields.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect(),
             body,
         });
     }
@@ -243,10 +211,7 @@ fn read_request(stream: &mut TcpStream) -> Option<Request> {
         let name_end = 2 + number(&rest[..2]);
         let value_end = name_end + 4 + number(&rest[name_end..name_end + 4]);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        fields.insert(
-            text(&rest[2..name_end]),
-            text(&rest[name_end + 4..value_end]),
-        );
+        fields.insert(text(&rest[2..name_end]), text(&rest[name_end + 4..value_end]));
         rest = &rest[value_end..];
     }
     Some(Request {
@@ -260,11 +225,7 @@ fn read_request(stream: &mut TcpStream) -> Option<Request> {
 
 fn encode(request: &Request, answer: &Answer) -> Vec<u8> {
     let header = if request.is_json {
-        let fields: HashMap<&str, &String> = answer
-            .fields
-            .iter()
-            .map(|(name, value)| (*name, value))
-            .collect();
+        let fields: HashMap<&str, &String> = answer.fields.iter().map(|(name, value)| (*name, value)).collect();
         let header = serde_json::json!({
             "code": answer.code, "extFields": fields, "flag": 1, "language": "JAVA",
             "opaque": request.opaque, "version": 513,
@@ -310,10 +271,7 @@ fn bench(line: &str, address: &str) -> Result<Report, BenchError> {
 #[test]
 fn sends_are_counted_timed_and_found_by_key() {
     for codec in ["binary", "json"] {
-        for shape in [
-            "--connections 1 --in-flight 1",
-            "--connections 3 --in-flight 4 --threads 2",
-        ] {
+        for shape in ["--connections 1 --in-flight 1", "--connections 3 --in-flight 4 --threads 2"] {
             let (responder, address) = Responder::start(Manner::Willing);
             let line = format!(
                 "send --codec {codec} {shape} --queues 12 --duration 0.3 --warmup 0.1 --pid {}",
@@ -327,10 +285,7 @@ fn sends_are_counted_timed_and_found_by_key() {
             assert_eq!(report.outcome.requests, report.outcome.messages);
             assert!(report.complaint().is_none());
             let keys = report.keys.as_ref().unwrap();
-            assert_eq!(
-                (keys.asked, keys.found),
-                (seen.min(100) as usize, keys.asked)
-            );
+            assert_eq!((keys.asked, keys.found), (seen.min(100) as usize, keys.asked));
             assert!(report.server.unwrap().memory_peak_kib > 0);
             assert!(seen < 12 || stored.queues.len() == 12);
             assert!(report.table().to_string().contains("keys found"));
@@ -356,10 +311,7 @@ fn a_batch_counts_as_its_messages() {
 fn a_fixed_rate_is_kept() {
     let (_, address) = Responder::start(Manner::Willing);
     let report = bench("send --rate 1000 --duration 1 --warmup 0.2", &address).unwrap();
-    assert!(
-        (500..=1_500).contains(&report.outcome.messages),
-        "{report:?}"
-    );
+    assert!((500..=1_500).contains(&report.outcome.messages), "{report:?}");
 }
 
 #[test]
@@ -370,15 +322,9 @@ fn a_backlog_is_pulled_again_and_again() {
     let stored = responder.stored.lock().unwrap();
     let backlog: usize = stored.queues.values().map(Vec::len).sum();
     assert!((300..332).contains(&backlog));
-    assert!(
-        report.outcome.messages > backlog as u64,
-        "read more than once"
-    );
+    assert!(report.outcome.messages > backlog as u64, "read more than once");
     assert!(report.outcome.requests >= report.outcome.messages / 32);
-    assert_eq!(
-        stored.codes[&34], 2,
-        "each consuming connection announces itself"
-    );
+    assert_eq!(stored.codes[&34], 2, "each consuming connection announces itself");
     assert!(report.complaint().is_none());
 }
 
@@ -417,22 +363,12 @@ fn failures_have_exit_codes() {
     let (_, rude) = Responder::start(Manner::Rude);
     let error = bench("send --duration 60", &rude).unwrap_err();
     assert_eq!(error.exit_code(), 3, "{error}");
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = bench("send", &closed.to_string()).unwrap_err();
     assert_eq!(error.exit_code(), 3);
-    assert!(
-        error.to_string().contains("is the broker running"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("is the broker running"), "{error}");
     let (_, willing) = Responder::start(Manner::Willing);
-    for line in [
-        "e2e --body 8",
-        "send --threads 9",
-        "send --batch 4096 --body 4096",
-    ] {
+    for line in ["e2e --body 8", "send --threads 9", "send --batch 4096 --body 4096"] {
         assert_eq!(bench(line, &willing).unwrap_err().exit_code(), 2, "{line}");
     }
 }

@@ -10,10 +10,10 @@ use super::QueueSlot;
 use super::index::{Index, QueryKeys};
 use super::queue_files::{QueueFiles, RemoveQueues};
 use super::queues::{DropQueues, Queues, ToQueue};
-use crate::actors::catalog::topics::{TopicEntry, TopicTable};
+use crate::actors::catalog::topics::TopicTable;
 use crate::actors::commitlog_writer::{CommitlogWriter, Forget};
 use crate::actors::topic_queue::Ask;
-use crate::protocol::names::{LogOffset, QueueKey, QueueOffset};
+use crate::protocol::names::{LogOffset, QueueKey, QueueOffset, Topic};
 use crate::protocol::record::{RECORD_BYTES_MIN, Record};
 use crate::protocol::{hash, properties};
 use crate::store::StoreError;
@@ -201,19 +201,18 @@ impl LogDoors {
         })
     }
 
-    /// Ends the queues of a topic and forgets their messages, durably: no rebuild brings them back. To be called before
-    /// the topic leaves the table, so that nobody makes it anew meanwhile.
+    /// Ends the queues of a topic and forgets their messages, durably: no rebuild brings them back. Nobody may make the
+    /// topic anew before this is done.
     ///
     /// # Errors
     /// When an actor is not there or the disk fails; the call may be repeated.
-    pub async fn delete_topic(&self, entry: &TopicEntry) -> Result<(), QueueError> {
-        let slots = entry.slots.to_vec();
+    pub async fn delete_topic(&self, topic: &Topic, slots: Vec<QueueSlot>) -> Result<(), QueueError> {
         let end = self.writer.send(Forget { slots: slots.clone() }).await.map_err(|_| QueueError::Unavailable)?;
         for (number, queues) in self.queues.iter().enumerate() {
             let own = slots.iter().copied().filter(|slot| slot.0 as usize % self.queues.len() == number).collect();
             queues.send(DropQueues { slots: own }).await.map_err(|_| QueueError::Unavailable)?;
         }
-        let removed = self.files.send(RemoveQueues { topic: entry.config.topic.clone(), end }).await;
+        let removed = self.files.send(RemoveQueues { topic: topic.clone(), end }).await;
         removed.map_err(|_| QueueError::Unavailable)?.map_err(QueueError::Read)
     }
 

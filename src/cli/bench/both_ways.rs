@@ -37,19 +37,8 @@ struct Reader {
 
 impl BothWays {
     /// `cursors` holds each consumer's queues with the offsets to begin at; none is empty.
-    pub fn new(
-        sender: SendWork,
-        spec: PullSpec,
-        cursors: Vec<Vec<Cursor>>,
-        mark: (u64, Window),
-    ) -> BothWays {
-        let readers = cursors
-            .into_iter()
-            .map(|cursors| Reader {
-                lane: Lane::new(cursors.len()),
-                cursors,
-            })
-            .collect();
+    pub fn new(sender: SendWork, spec: PullSpec, cursors: Vec<Vec<Cursor>>, mark: (u64, Window)) -> BothWays {
+        let readers = cursors.into_iter().map(|cursors| Reader { lane: Lane::new(cursors.len()), cursors }).collect();
         BothWays {
             producers: sender.links(),
             sender,
@@ -74,11 +63,7 @@ impl BothWays {
             && let Some(opaque) = lane.take(now)
         {
             let Cursor { queue, offset } = cursors[slot];
-            let stamp = PullStamp {
-                opaque,
-                queue,
-                offset,
-            };
+            let stamp = PullStamp { opaque, queue, offset };
             self.pulls.append(out, stamp);
         }
     }
@@ -127,10 +112,7 @@ impl BothWays {
 fn timing(body: &[u8]) -> Option<(u64, u64)> {
     let mark = body.get(..TIMING_LENGTH)?;
     let (run, due) = mark.split_at(8);
-    Some((
-        u64::from_be_bytes(run.try_into().ok()?),
-        u64::from_be_bytes(due.try_into().ok()?),
-    ))
+    Some((u64::from_be_bytes(run.try_into().ok()?), u64::from_be_bytes(due.try_into().ok()?)))
 }
 
 impl Work for BothWays {

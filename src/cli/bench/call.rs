@@ -54,18 +54,13 @@ impl Caller {
     /// # Errors
     /// When the address cannot be resolved or nobody listens there.
     pub fn connect(address: &str, codec: Codec) -> Result<Caller, BenchError> {
-        let failed = |source| BenchError::Connect {
-            address: address.to_owned(),
-            source,
-        };
+        let failed = |source| BenchError::Connect { address: address.to_owned(), source };
         let mut last = std::io::Error::from(ErrorKind::NotFound);
         for candidate in address.to_socket_addrs().map_err(failed)? {
             match TcpStream::connect_timeout(&candidate, CONNECT_TIMEOUT) {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(failed)?;
-                    stream
-                        .set_read_timeout(Some(ANSWER_TIMEOUT))
-                        .map_err(failed)?;
+                    stream.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(failed)?;
                     return Ok(Caller {
                         stream,
                         address: address.to_owned(),
@@ -84,21 +79,12 @@ impl Caller {
     ///
     /// # Errors
     /// When the connection ends or 10 s pass.
-    pub fn call(
-        &mut self,
-        code: u16,
-        fields: &[(&str, &str)],
-        body: &[u8],
-    ) -> Result<Reply, BenchError> {
+    pub fn call(&mut self, code: u16, fields: &[(&str, &str)], body: &[u8]) -> Result<Reply, BenchError> {
         let draft = Draft::new(self.codec, code, fields, body);
-        self.stream
-            .write_all(&draft.bytes)
-            .map_err(|error| self.lost(error.to_string()))?;
+        self.stream.write_all(&draft.bytes).map_err(|error| self.lost(error.to_string()))?;
         loop {
-            let next = self
-                .scanner
-                .next(&self.unread)
-                .map_err(|error| lost(&self.address, format!("it brought {error}")))?;
+            let next =
+                self.scanner.next(&self.unread).map_err(|error| lost(&self.address, format!("it brought {error}")))?;
             let Some((answer, length)) = next else {
                 self.read_more(code)?;
                 continue;
@@ -213,9 +199,7 @@ impl Caller {
         let reply = self.call(QUERY_MESSAGE, &fields, &[])?;
         let wanted = key.as_bytes();
         Ok(match reply.code {
-            SUCCESS if reply.body.windows(wanted.len()).any(|part| part == wanted) => {
-                KeyQuery::Found
-            }
+            SUCCESS if reply.body.windows(wanted.len()).any(|part| part == wanted) => KeyQuery::Found,
             NOT_SUPPORTED => KeyQuery::NotSupported,
             _ => KeyQuery::NotFound,
         })
@@ -240,24 +224,15 @@ impl Reply {
             true => String::new(),
             false => format!(": {}", self.remark),
         };
-        BenchError::Refused {
-            action,
-            code: self.code,
-            remark,
-        }
+        BenchError::Refused { action, code: self.code, remark }
     }
 }
 
 fn lost(address: &str, reason: String) -> BenchError {
-    BenchError::Lost {
-        address: address.to_owned(),
-        reason,
-    }
+    BenchError::Lost { address: address.to_owned(), reason }
 }
 
 /// `count` connections to the broker of `target`.
 pub fn links(target: &TargetArgs, count: u32) -> Result<Vec<Link>, BenchError> {
-    (0..count)
-        .map(|_| Caller::connect(&target.broker, target.codec).map(Caller::into_link))
-        .collect()
+    (0..count).map(|_| Caller::connect(&target.broker, target.codec).map(Caller::into_link)).collect()
 }

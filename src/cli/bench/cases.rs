@@ -84,11 +84,7 @@ struct Sent {
 
 impl Sent {
     fn of(works: Vec<SendWork>) -> Sent {
-        let mut sent = Sent {
-            tally: Tally::new(),
-            keys: Vec::new(),
-            unanswered: 0,
-        };
+        let mut sent = Sent { tally: Tally::new(), keys: Vec::new(), unanswered: 0 };
         for work in works {
             sent.unanswered += work.under_way() as u64;
             sent.tally.merge(work.tally);
@@ -99,11 +95,7 @@ impl Sent {
 }
 
 /// On a connection of its own: one from before the run may have been idle for too long.
-fn check_keys(
-    args: &SendArgs,
-    topic: &str,
-    mut keys: Vec<String>,
-) -> Result<Option<KeysFound>, BenchError> {
+fn check_keys(args: &SendArgs, topic: &str, mut keys: Vec<String>) -> Result<Option<KeysFound>, BenchError> {
     if args.keys_check == 0 {
         return Ok(None);
     }
@@ -132,11 +124,7 @@ pub fn pull(args: &PullArgs) -> Result<Report, BenchError> {
     let mut engines = Vec::new();
     let mut first = 0;
     for links in setup::share_out(links, load.threads) {
-        let readers = Readers {
-            lanes: links.len(),
-            in_flight: in_flight as usize,
-            first,
-        };
+        let readers = Readers { lanes: links.len(), in_flight: in_flight as usize, first };
         first += readers.lanes * readers.in_flight;
         let waiting = setup::waiting(None, load.connections * in_flight);
         engines.push(Engine {
@@ -209,9 +197,7 @@ fn check_e2e(args: &E2eArgs) -> Result<(), BenchError> {
         )));
     }
     if args.load.threads > 1 {
-        return Err(BenchError::WrongCall(
-            "e2e runs on one thread: leave out --threads".into(),
-        ));
+        return Err(BenchError::WrongCall("e2e runs on one thread: leave out --threads".into()));
     }
     raise_open_files(u64::from(args.load.connections) + FILES_BESIDE_CONNECTIONS)
 }

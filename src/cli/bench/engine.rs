@@ -62,24 +62,13 @@ impl<W: Work> Engine<W> {
 ///
 /// # Errors
 /// The first error of any thread.
-pub fn drive<W: Work + Send>(
-    engines: Vec<Engine<W>>,
-    window: Window,
-    watch: &mut Watch,
-) -> Result<Vec<W>, BenchError> {
+pub fn drive<W: Work + Send>(engines: Vec<Engine<W>>, window: Window, watch: &mut Watch) -> Result<Vec<W>, BenchError> {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = engines
-            .into_iter()
-            .map(|engine| scope.spawn(move || engine.run(window)))
-            .collect();
+        let threads: Vec<_> = engines.into_iter().map(|engine| scope.spawn(move || engine.run(window))).collect();
         let watched = watch.observe(window, || threads.iter().any(|thread| thread.is_finished()));
         let works = threads
             .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect::<Result<Vec<W>, BenchError>>()?;
         watched.map(|()| works)
     })

@@ -12,14 +12,8 @@ pub enum BenchError {
     #[error("connection to {address} lost: {reason}; look into the broker's log")]
     Lost { address: String, reason: String },
     /// Requests were under way and nothing came back.
-    #[error(
-        "no answer from {address} for {seconds} s while {waited_for}; is it overloaded or stopped?"
-    )]
-    Silent {
-        address: String,
-        seconds: u64,
-        waited_for: String,
-    },
+    #[error("no answer from {address} for {seconds} s while {waited_for}; is it overloaded or stopped?")]
+    Silent { address: String, seconds: u64, waited_for: String },
     /// The broker answered a request that has to succeed with an error.
     #[error("broker refused to {action}: code {code}{remark}")]
     Refused {
@@ -32,16 +26,11 @@ pub enum BenchError {
     #[error("{0}")]
     WrongCall(String),
     /// The process given by `--pid` cannot be read.
-    #[error(
-        "cannot read process {pid} under /proc: {source}; give the pid of a running broker of this user"
-    )]
+    #[error("cannot read process {pid} under /proc: {source}; give the pid of a running broker of this user")]
     Process { pid: String, source: io::Error },
     /// The operating system refused something the generator needs.
     #[error("cannot {action}: {source}")]
-    System {
-        action: &'static str,
-        source: io::Error,
-    },
+    System { action: &'static str, source: io::Error },
 }
 
 impl BenchError {

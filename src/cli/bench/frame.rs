@@ -41,10 +41,7 @@ pub struct Draft {
 impl Draft {
     /// Writes a request with the opaque [`OPAQUE_FIRST`].
     pub fn new(codec: Codec, code: u16, fields: &[(&str, &str)], body: &[u8]) -> Draft {
-        let mut draft = Draft {
-            bytes: vec![0; PREFIX],
-            ..Draft::default()
-        };
+        let mut draft = Draft { bytes: vec![0; PREFIX], ..Draft::default() };
         let codec_id = match codec {
             Codec::Binary => {
                 draft.binary_header(code, fields);
@@ -95,8 +92,7 @@ impl Draft {
                 let comma = if position == 0 { "" } else { "," };
                 out.extend_from_slice(format!("{comma}\"{name}\":").as_bytes());
                 let quoted = serde_json::Value::from(*value).to_string();
-                self.values_at
-                    .push(out.len() + 1..out.len() + quoted.len() - 1);
+                self.values_at.push(out.len() + 1..out.len() + quoted.len() - 1);
                 out.extend_from_slice(quoted.as_bytes());
             }
             out.extend_from_slice(b"},");
@@ -230,10 +226,7 @@ impl JsonField {
     /// would be escaped.
     #[inline]
     fn read(&mut self, header: &[u8], name: &[u8]) -> Option<i64> {
-        let guesses = [
-            self.from_start,
-            header.len().checked_sub(self.from_end).unwrap_or(0),
-        ];
+        let guesses = [self.from_start, header.len().checked_sub(self.from_end).unwrap_or(0)];
         for at in guesses {
             if let Some(value) = number_after(header, at, name) {
                 return Some(value);
@@ -254,16 +247,11 @@ fn number_after(header: &[u8], at: usize, name: &[u8]) -> Option<i64> {
         Some(rest) => (-1, rest),
         None => (1, digits),
     };
-    let length = digits
-        .iter()
-        .take_while(|digit| digit.is_ascii_digit())
-        .count();
+    let length = digits.iter().take_while(|digit| digit.is_ascii_digit()).count();
     if !(1..=18).contains(&length) {
         return None;
     }
-    let value = digits[..length]
-        .iter()
-        .fold(0i64, |value, digit| value * 10 + i64::from(digit - b'0'));
+    let value = digits[..length].iter().fold(0i64, |value, digit| value * 10 + i64::from(digit - b'0'));
     Some(sign * value)
 }
 
@@ -284,9 +272,7 @@ impl Answer<'_> {
         if self.is_json {
             let header: serde_json::Value = serde_json::from_slice(self.header).ok()?;
             let value = header.get("extFields")?.get(name)?;
-            return value
-                .as_str()
-                .map_or_else(|| value.as_u64(), |text| text.parse().ok());
+            return value.as_str().map_or_else(|| value.as_u64(), |text| text.parse().ok());
         }
         let mut at = 21 + word(self.header, 13)? as usize;
         loop {
@@ -308,9 +294,7 @@ mod tests {
     use super::*;
 
     fn json_answer(header: &str, body: &[u8]) -> Vec<u8> {
-        let mut frame = ((4 + header.len() + body.len()) as u32)
-            .to_be_bytes()
-            .to_vec();
+        let mut frame = ((4 + header.len() + body.len()) as u32).to_be_bytes().to_vec();
         frame.extend((header.len() as u32).to_be_bytes());
         frame.extend(header.as_bytes());
         frame.extend(body);
@@ -330,15 +314,9 @@ mod tests {
         let mut scanner = Scanner::default();
         let (answer, length) = scanner.next(&bytes).unwrap().unwrap();
         assert_eq!(length, first);
-        assert_eq!(
-            (answer.code, answer.opaque, answer.body),
-            (19, OPAQUE_FIRST, b"body".as_slice())
-        );
+        assert_eq!((answer.code, answer.opaque, answer.body), (19, OPAQUE_FIRST, b"body".as_slice()));
         assert!(answer.is_response);
-        assert_eq!(
-            (answer.number("offset"), answer.number("none")),
-            (Some(17), None)
-        );
+        assert_eq!((answer.number("offset"), answer.number("none")), (Some(17), None));
         let (answer, length) = scanner.next(&bytes[first..]).unwrap().unwrap();
         assert_eq!(first + length, bytes.len());
         assert_eq!((answer.code, answer.opaque), (2, 1_000_000_007));
@@ -358,10 +336,7 @@ mod tests {
         for header in headers.iter().chain(&headers) {
             let bytes = json_answer(header, b"");
             let (answer, _) = scanner.next(&bytes).unwrap().unwrap();
-            assert_eq!(
-                (answer.code, answer.opaque, answer.is_response),
-                (0, 1_000_000_001, true)
-            );
+            assert_eq!((answer.code, answer.opaque, answer.is_response), (0, 1_000_000_001, true));
         }
     }
 
@@ -382,9 +357,6 @@ mod tests {
         // A header longer than its frame, an unknown codec, a header without an opaque.
         assert_eq!(next(&[0, 0, 0, 4, 1, 0, 0, 9]), FrameError::Header);
         assert_eq!(next(&[0, 0, 0, 5, 7, 0, 0, 1, 0]), FrameError::Header);
-        assert_eq!(
-            next(&json_answer(r#"{"code":0,"flag":1}"#, b"")),
-            FrameError::Header
-        );
+        assert_eq!(next(&json_answer(r#"{"code":0,"flag":1}"#, b"")), FrameError::Header);
     }
 }

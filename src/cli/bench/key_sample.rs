@@ -62,10 +62,7 @@ impl KeySample {
 
     /// The request was refused: its key need not be found.
     pub fn forget(&mut self, link: usize, opaque: u32) {
-        let last = self
-            .kept
-            .iter()
-            .rposition(|kept| kept.link == link && kept.opaque == opaque);
+        let last = self.kept.iter().rposition(|kept| kept.link == link && kept.opaque == opaque);
         if let Some(position) = last {
             self.kept.remove(position);
         }

@@ -67,10 +67,7 @@ impl Lane {
         }
         slot.opaque = 0;
         self.free.push(number as u16);
-        Some(Settled {
-            slot: number as usize,
-            since: slot.since,
-        })
+        Some(Settled { slot: number as usize, since: slot.since })
     }
 
     /// Requests that wait for an answer.

@@ -57,20 +57,11 @@ impl ParkingLot {
         let spec = pull_spec(target, topic, 32, Some(SUSPEND_MS));
         let work = ParkedWork::new(spec, links.len(), QUEUES, stop.clone());
         let wire = Wire::new(&target.broker, links, clock, Waiting::Answers)?;
-        let for_ever = Window {
-            start: 0,
-            end: u64::MAX,
-        };
+        let for_ever = Window { start: 0, end: u64::MAX };
         let thread = std::thread::spawn(move || Engine { wire, work }.run(for_ever));
         std::thread::sleep(SETTLE);
         let memory_after = pid.map(Memory::of).transpose()?;
-        Ok(Some(ParkingLot {
-            connections,
-            memory_before,
-            memory_after,
-            stop,
-            thread,
-        }))
+        Ok(Some(ParkingLot { connections, memory_before, memory_after, stop, thread }))
     }
 
     /// Closes the connections and tells what they cost.
@@ -79,15 +70,11 @@ impl ParkingLot {
     /// When the broker closed one of them during the run.
     pub fn close(self) -> Result<Parked, BenchError> {
         self.stop.store(true, Ordering::Relaxed);
-        let work = self
-            .thread
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let work = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let before = self.memory_before.map(|memory| memory.total_kib());
         let after = self.memory_after.map(|memory| memory.total_kib());
-        let grown = before.zip(after).map(|(before, after)| {
-            after.saturating_sub(before) as f64 / f64::from(self.connections)
-        });
+        let grown =
+            before.zip(after).map(|(before, after)| after.saturating_sub(before) as f64 / f64::from(self.connections));
         Ok(Parked {
             connections: self.connections,
             memory_before_kib: before,
@@ -100,10 +87,7 @@ impl ParkingLot {
 
 /// Lets this process open `wanted` files more than it usually may.
 pub fn raise_open_files(wanted: u64) -> Result<(), BenchError> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid place for the answer.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } < 0 {
         return Err(limit_error());

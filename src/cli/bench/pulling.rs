@@ -47,26 +47,19 @@ impl PullWork {
     /// `lanes` × `in_flight` readers, spread over the queues of `backlogs` that hold something, from the reader
     /// `first` on.
     pub fn new(spec: PullSpec, window: Window, backlogs: Vec<Backlog>, readers: Readers) -> Self {
-        let filled: Vec<u32> = (0..)
-            .zip(&backlogs)
-            .filter(|(_, backlog)| backlog.0 < backlog.1)
-            .map(|(queue, _)| queue)
-            .collect();
+        let filled: Vec<u32> =
+            (0..).zip(&backlogs).filter(|(_, backlog)| backlog.0 < backlog.1).map(|(queue, _)| queue).collect();
         let mut turn = filled.iter().cycle().skip(readers.first);
         let mut cursor = || {
             let queue = *turn.next().unwrap_or(&0);
             let offset = backlogs.get(queue as usize).map_or(0, |backlog| backlog.0);
             Cursor { queue, offset }
         };
-        let cursors = (0..readers.lanes)
-            .map(|_| (0..readers.in_flight).map(|_| cursor()).collect())
-            .collect();
+        let cursors = (0..readers.lanes).map(|_| (0..readers.in_flight).map(|_| cursor()).collect()).collect();
         PullWork {
             template: PullTemplate::new(spec),
             window,
-            lanes: (0..readers.lanes)
-                .map(|_| Lane::new(readers.in_flight))
-                .collect(),
+            lanes: (0..readers.lanes).map(|_| Lane::new(readers.in_flight)).collect(),
             cursors,
             backlogs,
             empty_in_a_row: 0,
@@ -81,14 +74,7 @@ impl PullWork {
             && let Some(opaque) = self.lanes[link].take(now)
         {
             let Cursor { queue, offset } = self.cursors[link][slot];
-            self.template.append(
-                out,
-                PullStamp {
-                    opaque,
-                    queue,
-                    offset,
-                },
-            );
+            self.template.append(out, PullStamp { opaque, queue, offset });
         }
     }
 
@@ -101,11 +87,7 @@ impl PullWork {
         self.tally.messages_in_all += messages;
         let (first, end) = self.backlogs[cursor.queue as usize];
         let next = cursor.offset + messages;
-        let offset = if next >= end || messages == 0 {
-            first
-        } else {
-            next
-        };
+        let offset = if next >= end || messages == 0 { first } else { next };
         (offset, bytes)
     }
 }
@@ -143,11 +125,7 @@ impl Work for PullWork {
         };
         self.cursors[link][settled.slot].offset = offset;
         let messages = self.tally.messages_in_all - before;
-        self.empty_in_a_row = if messages == 0 {
-            self.empty_in_a_row + 1
-        } else {
-            0
-        };
+        self.empty_in_a_row = if messages == 0 { self.empty_in_a_row + 1 } else { 0 };
         if messages > 0 && self.window.holds(now) {
             self.tally.count(messages, bytes);
             self.tally.time(now - settled.since);
@@ -195,11 +173,7 @@ impl ParkedWork {
         let Some(opaque) = self.lanes[link].take(now) else {
             return;
         };
-        let stamp = PullStamp {
-            opaque,
-            queue: link as u32 % self.queues,
-            offset: 0,
-        };
+        let stamp = PullStamp { opaque, queue: link as u32 % self.queues, offset: 0 };
         self.template.append(out, stamp);
     }
 }

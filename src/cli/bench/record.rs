@@ -17,10 +17,7 @@ pub fn bodies(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
         let size = word(bytes, 0)? as usize;
         let record = bytes.get(..size)?;
         let flags = word(record, SYS_FLAG_AT)?;
-        let wide_hosts = [BORN_HOST_IPV6, STORE_HOST_IPV6]
-            .iter()
-            .filter(|flag| flags & **flag != 0)
-            .count();
+        let wide_hosts = [BORN_HOST_IPV6, STORE_HOST_IPV6].iter().filter(|flag| flags & **flag != 0).count();
         let at = BODY_LENGTH_AT + wide_hosts * IPV6_EXTRA;
         let length = word(record, at)? as usize;
         let body = record.get(at + 4..at + 4 + length)?;

@@ -184,9 +184,7 @@ impl Report {
     pub fn complaint(&self) -> Option<String> {
         if let Some(first) = &self.outcome.first_refusal {
             let count: u64 = self.outcome.refused.values().sum();
-            return Some(format!(
-                "the broker refused {count} requests; the first with {first}"
-            ));
+            return Some(format!("the broker refused {count} requests; the first with {first}"));
         }
         let unanswered = self.outcome.unanswered;
         (unanswered > 0).then(|| format!("{unanswered} requests or messages never came back"))
@@ -205,10 +203,7 @@ impl Report {
         row("messages/s", format!("{:.0}", outcome.messages_per_s));
         row("MiB/s of bodies", format!("{:.1}", outcome.mib_per_s));
         row("messages", outcome.messages.to_string());
-        row(
-            "latency µs p50 / p90 / p99 / p99.9 / max",
-            outcome.latency_us.line(),
-        );
+        row("latency µs p50 / p90 / p99 / p99.9 / max", outcome.latency_us.line());
         if let Some(latency) = outcome.send_latency_us {
             row("of sends alone", latency.line());
         }
@@ -220,10 +215,7 @@ impl Report {
         }
         if let Some(keys) = &self.keys {
             let note = keys.note.map_or(String::new(), |note| format!(" ({note})"));
-            row(
-                "keys found",
-                format!("{} of {}{note}", keys.found, keys.asked),
-            );
+            row("keys found", format!("{} of {}{note}", keys.found, keys.asked));
         }
         for (name, value) in self.usage_rows() {
             row(name, value);
@@ -252,10 +244,7 @@ impl Report {
     fn usage_rows(&self) -> Vec<(&'static str, String)> {
         let mut rows = Vec::new();
         if let Some(server) = &self.server {
-            let cpu = format!(
-                "{:.3} ({:.2} cores)",
-                server.cpu_us_per_message, server.cpu_cores
-            );
+            let cpu = format!("{:.3} ({:.2} cores)", server.cpu_us_per_message, server.cpu_cores);
             rows.push(("server CPU µs per message", cpu));
             let memory = server.memory_end;
             rows.push((
@@ -274,17 +263,12 @@ impl Report {
         let cpu = format!("{:.3} ({:.2} cores)", own.cpu_us_per_message, own.cpu_cores);
         rows.push(("generator CPU µs per message", cpu));
         if let Some(parked) = &self.parked {
-            let each = parked
-                .kib_each
-                .map_or(String::new(), |kib| format!(", {kib:.1} KiB each"));
+            let each = parked.kib_each.map_or(String::new(), |kib| format!(", {kib:.1} KiB each"));
             let not_held = match parked.not_held {
                 0 => String::new(),
                 count => format!(", {count} not held"),
             };
-            rows.push((
-                "parked pulls",
-                format!("{}{each}{not_held}", parked.connections),
-            ));
+            rows.push(("parked pulls", format!("{}{each}{not_held}", parked.connections)));
         }
         rows
     }

@@ -53,9 +53,7 @@ impl SendWork {
             keys: UniqueKeys::new(plan.thread),
             clock,
             window,
-            lanes: (0..plan.connections)
-                .map(|_| Lane::new(plan.in_flight))
-                .collect(),
+            lanes: (0..plan.connections).map(|_| Lane::new(plan.in_flight)).collect(),
             made: 0,
             // Threads begin at different queues, so that they do not walk in step.
             queue: plan.thread % plan.queues,
@@ -77,15 +75,10 @@ impl SendWork {
         let Some(opaque) = self.lanes[link].take(since) else {
             return false;
         };
-        let stamp = SendStamp {
-            opaque,
-            queue: self.queue,
-            timing: self.plan.run.map(|run| (run, since)),
-        };
+        let stamp = SendStamp { opaque, queue: self.queue, timing: self.plan.run.map(|run| (run, since)) };
         let key_at = self.template.append(out, stamp, &mut self.keys);
         if self.sample.is_due() {
-            self.sample
-                .keep(&out[key_at..key_at + KEY_LENGTH], link, opaque);
+            self.sample.keep(&out[key_at..key_at + KEY_LENGTH], link, opaque);
         }
         self.made += 1;
         self.queue += 1;
@@ -130,10 +123,7 @@ impl Work for SendWork {
                 }
             }
         }
-        links
-            .iter_mut()
-            .filter(|link| !link.out.is_empty())
-            .try_for_each(Link::flush)
+        links.iter_mut().filter(|link| !link.out.is_empty()).try_for_each(Link::flush)
     }
 
     #[inline]

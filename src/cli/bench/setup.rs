@@ -97,12 +97,7 @@ pub fn send_spec(target: &TargetArgs, topic: &str, body: u32, batch: u32) -> Sen
     }
 }
 
-pub fn pull_spec(
-    target: &TargetArgs,
-    topic: &str,
-    max_num: u32,
-    suspend_ms: Option<u64>,
-) -> PullSpec {
+pub fn pull_spec(target: &TargetArgs, topic: &str, max_num: u32, suspend_ms: Option<u64>) -> PullSpec {
     PullSpec {
         codec: target.codec,
         topic: topic.to_owned(),
@@ -124,9 +119,7 @@ pub fn waiting(per_second: Option<f64>, slots: u32) -> Waiting {
 
 /// Offsets of every queue.
 pub fn backlogs(caller: &mut Caller, topic: &str, queues: u32) -> Result<Vec<Backlog>, BenchError> {
-    (0..queues)
-        .map(|queue| caller.offsets(topic, queue))
-        .collect()
+    (0..queues).map(|queue| caller.offsets(topic, queue)).collect()
 }
 
 /// Sends `messages` messages and waits until all can be read; returns where they lie.
@@ -182,10 +175,7 @@ fn prefill(target: &TargetArgs, mut spec: SendSpec, messages: u64) -> Result<u64
         thread: 0,
         spec,
     };
-    let for_ever = Window {
-        start: 0,
-        end: u64::MAX,
-    };
+    let for_ever = Window { start: 0, end: u64::MAX };
     let links = links(target, PREFILL_CONNECTIONS)?;
     let engine = Engine {
         wire: Wire::new(&target.broker, links, clock, Waiting::Answers)?,
@@ -206,22 +196,13 @@ fn prefill(target: &TargetArgs, mut spec: SendSpec, messages: u64) -> Result<u64
 pub fn cursors_at_end(backlogs: &[Backlog], consumers: u32) -> Vec<Vec<Cursor>> {
     let mut cursors: Vec<Vec<Cursor>> = (0..consumers).map(|_| Vec::new()).collect();
     for (queue, backlog) in (0..).zip(backlogs) {
-        cursors[(queue % consumers) as usize].push(Cursor {
-            queue,
-            offset: backlog.1,
-        });
+        cursors[(queue % consumers) as usize].push(Cursor { queue, offset: backlog.1 });
     }
     cursors
 }
 
 /// The flags of a run as the report repeats them. `shape`: requests under way per connection, messages per request.
-pub fn setting(
-    target: &TargetArgs,
-    load: &LoadArgs,
-    topic: &str,
-    shape: (u32, u32),
-    rate: u64,
-) -> Setting {
+pub fn setting(target: &TargetArgs, load: &LoadArgs, topic: &str, shape: (u32, u32), rate: u64) -> Setting {
     let codec = match target.codec {
         Codec::Binary => "binary",
         Codec::Json => "json",

@@ -31,8 +31,7 @@ pub struct Tally {
 impl Tally {
     pub fn new() -> Tally {
         Tally {
-            latency: Histogram::new_with_bounds(1, LATENCY_NANOS_MAX, 3)
-                .expect("constant bounds are valid"),
+            latency: Histogram::new_with_bounds(1, LATENCY_NANOS_MAX, 3).expect("constant bounds are valid"),
             messages: 0,
             body_bytes: 0,
             requests: 0,
@@ -58,8 +57,7 @@ impl Tally {
     /// The server answered with an error.
     pub fn refuse(&mut self, answer: &Answer<'_>) {
         *self.refused.entry(answer.code).or_default() += 1;
-        self.first_refusal
-            .get_or_insert_with(|| format!("code {} {}", answer.code, answer.remark()));
+        self.first_refusal.get_or_insert_with(|| format!("code {} {}", answer.code, answer.remark()));
     }
 
     pub fn refusals(&self) -> u64 {
@@ -73,9 +71,7 @@ impl Tally {
 
     /// Adds another thread's counts.
     pub fn merge(&mut self, other: Tally) {
-        self.latency
-            .add(&other.latency)
-            .expect("all tallies have the same bounds");
+        self.latency.add(&other.latency).expect("all tallies have the same bounds");
         self.messages += other.messages;
         self.body_bytes += other.body_bytes;
         self.requests += other.requests;

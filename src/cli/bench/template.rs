@@ -56,13 +56,8 @@ pub struct SendStamp {
 
 impl SendTemplate {
     pub fn new(spec: &SendSpec) -> SendTemplate {
-        let shapes = (1..=QUEUE_DIGITS_MAX)
-            .map(|digits| SendShape::new(spec, digits))
-            .collect();
-        SendTemplate {
-            codec: spec.codec,
-            shapes,
-        }
+        let shapes = (1..=QUEUE_DIGITS_MAX).map(|digits| SendShape::new(spec, digits)).collect();
+        SendTemplate { codec: spec.codec, shapes }
     }
 
     /// Appends a send to `out` and returns where in `out` its last key begins. A timed body needs at least
@@ -94,11 +89,7 @@ impl SendShape {
     fn new(spec: &SendSpec, queue_digits: usize) -> SendShape {
         let single = spec.batch == 1;
         let queue = "0".repeat(queue_digits);
-        let properties = if single {
-            message_properties()
-        } else {
-            batch_properties()
-        };
+        let properties = if single { message_properties() } else { batch_properties() };
         let fields = [
             ("a", "actormq_bench"),
             ("b", spec.topic.as_str()),
@@ -115,11 +106,8 @@ impl SendShape {
             ("n", spec.broker_name.as_str()),
         ];
         let body = vec![FILL; spec.body_length];
-        let (code, body) = if single {
-            (SEND_MESSAGE_V2, body)
-        } else {
-            (SEND_BATCH_MESSAGE, batch_entry(&body).repeat(spec.batch))
-        };
+        let (code, body) =
+            if single { (SEND_MESSAGE_V2, body) } else { (SEND_BATCH_MESSAGE, batch_entry(&body).repeat(spec.batch)) };
         let draft = Draft::new(spec.codec, code, &fields, &body);
         let mut keys_at = vec![find_key(&draft.bytes, draft.values_at[8].start)];
         if !single {
@@ -129,12 +117,7 @@ impl SendShape {
                 find_key(&draft.bytes, properties_at)
             }));
         }
-        SendShape {
-            queue_at: draft.values_at[4].clone(),
-            born_at: draft.values_at[6].clone(),
-            keys_at,
-            draft,
-        }
+        SendShape { queue_at: draft.values_at[4].clone(), born_at: draft.values_at[6].clone(), keys_at, draft }
     }
 }
 
@@ -165,9 +148,7 @@ fn batch_entry(body: &[u8]) -> Vec<u8> {
 
 /// Where the first blank key from `from` on begins. Properties written here always hold one.
 fn find_key(frame: &[u8], from: usize) -> usize {
-    let found = frame[from..]
-        .windows(KEY_LENGTH)
-        .position(|window| window == KEY_BLANK);
+    let found = frame[from..].windows(KEY_LENGTH).position(|window| window == KEY_BLANK);
     from + found.expect("the properties were written with a blank key")
 }
 
@@ -201,10 +182,7 @@ pub struct PullStamp {
 
 impl PullTemplate {
     pub fn new(spec: PullSpec) -> PullTemplate {
-        PullTemplate {
-            spec,
-            shapes: vec![None; QUEUE_DIGITS_MAX * OFFSET_DIGITS_MAX],
-        }
+        PullTemplate { spec, shapes: vec![None; QUEUE_DIGITS_MAX * OFFSET_DIGITS_MAX] }
     }
 
     /// Appends a pull to `out`. It commits its own offset: what came before it has been consumed.
@@ -217,10 +195,7 @@ impl PullTemplate {
         out.extend_from_slice(&draft.bytes);
         let frame = &mut out[start..];
         write_opaque(spec.codec, frame, draft.opaque_at, stamp.opaque);
-        write_digits(
-            &mut frame[draft.values_at[2].clone()],
-            u64::from(stamp.queue),
-        );
+        write_digits(&mut frame[draft.values_at[2].clone()], u64::from(stamp.queue));
         write_digits(&mut frame[draft.values_at[3].clone()], stamp.offset);
         write_digits(&mut frame[draft.values_at[6].clone()], stamp.offset);
     }
@@ -230,11 +205,7 @@ fn pull_draft(spec: &PullSpec, queue_digits: usize, offset_digits: usize) -> Dra
     const COMMIT_OFFSET: u32 = 1;
     const MAY_SUSPEND: u32 = 2;
     const HAS_SUBSCRIPTION: u32 = 4;
-    let suspend = if spec.suspend_ms.is_some() {
-        MAY_SUSPEND
-    } else {
-        0
-    };
+    let suspend = if spec.suspend_ms.is_some() { MAY_SUSPEND } else { 0 };
     let flags = (COMMIT_OFFSET | HAS_SUBSCRIPTION | suspend).to_string();
     let queue = "0".repeat(queue_digits);
     let offset = "0".repeat(offset_digits);

@@ -22,9 +22,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn number(&mut self, bytes: usize) -> i64 {
-        self.take(bytes)
-            .iter()
-            .fold(0, |number, byte| number << 8 | i64::from(*byte))
+        self.take(bytes).iter().fold(0, |number, byte| number << 8 | i64::from(*byte))
     }
 
     fn text(&mut self, length_bytes: usize) -> String {
@@ -56,14 +54,7 @@ fn decode(frame: &[u8]) -> Decoded {
         let name = header.text(2);
         fields.insert(name, header.text(4));
     }
-    Decoded {
-        code,
-        opaque,
-        flag,
-        version,
-        fields,
-        body,
-    }
+    Decoded { code, opaque, flag, version, fields, body }
 }
 
 fn decode_json(header: &[u8], body: Vec<u8>) -> Decoded {
@@ -77,9 +68,7 @@ fn decode_json(header: &[u8], body: Vec<u8>) -> Decoded {
         opaque: number("opaque"),
         flag: number("flag"),
         version: number("version"),
-        fields: fields
-            .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
-            .collect(),
+        fields: fields.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect(),
         body,
     }
 }
@@ -96,21 +85,11 @@ fn properties(text: &str) -> Vec<(String, String)> {
 }
 
 fn spec(codec: Codec, body_length: usize, batch: usize) -> SendSpec {
-    SendSpec {
-        codec,
-        topic: "Orders".into(),
-        broker_name: "broker-a".into(),
-        body_length,
-        batch,
-    }
+    SendSpec { codec, topic: "Orders".into(), broker_name: "broker-a".into(), body_length, batch }
 }
 
 fn stamp(opaque: u32, queue: u32) -> SendStamp {
-    SendStamp {
-        opaque,
-        queue,
-        timing: None,
-    }
+    SendStamp { opaque, queue, timing: None }
 }
 
 fn keys() -> UniqueKeys {
@@ -148,10 +127,7 @@ fn a_send_carries_what_a_java_producer_sends() {
         assert_eq!(fields, BTreeMap::from(expected));
         let names: Vec<&str> = written.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["UNIQ_KEY", "WAIT", "TAGS"]);
-        assert_eq!(
-            (written[1].1.as_str(), written[2].1.as_str()),
-            ("true", "TagA")
-        );
+        assert_eq!((written[1].1.as_str(), written[2].1.as_str()), ("true", "TagA"));
         assert_eq!(written[0].1.as_bytes(), &out[key_at..key_at + KEY_LENGTH]);
         assert_eq!(sent.body, [FILL; 100]);
     }
@@ -178,10 +154,7 @@ fn each_send_has_its_own_key_and_queue() {
 fn a_timed_body_carries_run_and_due_time() {
     let template = SendTemplate::new(&spec(Codec::Binary, 20, 1));
     let mut out = Vec::new();
-    let timed = SendStamp {
-        timing: Some((7, 0x0102_0304_0506_0708)),
-        ..stamp(1_000_000_000, 0)
-    };
+    let timed = SendStamp { timing: Some((7, 0x0102_0304_0506_0708)), ..stamp(1_000_000_000, 0) };
     template.append(&mut out, timed, &mut keys());
     let body = decode(&out).body;
     assert_eq!(body[..8], 7u64.to_be_bytes());
@@ -210,10 +183,7 @@ fn a_batch_holds_entries_with_keys_of_their_own() {
             assert_eq!(entries.take(50), [FILL; 50]);
             let written = properties(&entries.text(2));
             assert_eq!(total - entries.0.len(), length);
-            assert_eq!(
-                written[1..],
-                properties("WAIT\u{1}true\u{2}TAGS\u{1}TagA\u{2}")
-            );
+            assert_eq!(written[1..], properties("WAIT\u{1}true\u{2}TAGS\u{1}TagA\u{2}"));
             assert!(seen.insert(written[0].1.clone()));
         }
         assert!(entries.0.is_empty());
@@ -234,11 +204,7 @@ fn a_pull_carries_what_a_java_push_consumer_sends() {
             });
             for (queue, offset) in [(0, 0), (7, 12_345), (65_535, u64::from(u32::MAX)), (1, 9)] {
                 let mut out = Vec::new();
-                let stamp = PullStamp {
-                    opaque: 2_000_000_000,
-                    queue,
-                    offset,
-                };
+                let stamp = PullStamp { opaque: 2_000_000_000, queue, offset };
                 template.append(&mut out, stamp);
                 let pull = decode(&out);
                 assert_eq!((pull.code, pull.opaque), (11, 2_000_000_000));

@@ -15,13 +15,8 @@ pub struct Clock {
 
 impl Clock {
     pub fn start() -> Clock {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Clock {
-            epoch: Instant::now(),
-            epoch_millis: wall.as_millis() as u64,
-        }
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock { epoch: Instant::now(), epoch_millis: wall.as_millis() as u64 }
     }
 
     /// Nanoseconds since the epoch.
@@ -48,10 +43,7 @@ impl Window {
     /// Begins `warmup_s` seconds after `now` and lasts `duration_s` seconds.
     pub fn after(now: u64, warmup_s: f64, duration_s: f64) -> Window {
         let start = now + nanos(warmup_s);
-        Window {
-            start,
-            end: start + nanos(duration_s),
-        }
+        Window { start, end: start + nanos(duration_s) }
     }
 
     #[inline]
@@ -80,11 +72,7 @@ pub struct Pace {
 impl Pace {
     /// `per_second` requests from `first` on.
     pub fn new(first: u64, per_second: f64) -> Pace {
-        Pace {
-            first,
-            interval: 1e9 / per_second,
-            sent: 0,
-        }
+        Pace { first, interval: 1e9 / per_second, sent: 0 }
     }
 
     /// When the next request is due.
@@ -121,17 +109,9 @@ impl Ticker {
             tv_sec: interval.as_secs() as libc::time_t,
             tv_nsec: interval.subsec_nanos() as libc::c_long,
         };
-        let timer = libc::itimerspec {
-            it_interval: spec,
-            it_value: spec,
-        };
+        let timer = libc::itimerspec { it_interval: spec, it_value: spec };
         // SAFETY: plain system call without pointers; the result is checked below.
-        let fd = unsafe {
-            libc::timerfd_create(
-                libc::CLOCK_MONOTONIC,
-                libc::TFD_NONBLOCK | libc::TFD_CLOEXEC,
-            )
-        };
+        let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) };
         if fd < 0 {
             return Err(timer_error());
         }
@@ -157,10 +137,7 @@ impl Ticker {
 }
 
 fn timer_error() -> BenchError {
-    BenchError::System {
-        action: "set up a timer",
-        source: std::io::Error::last_os_error(),
-    }
+    BenchError::System { action: "set up a timer", source: std::io::Error::last_os_error() }
 }
 
 #[cfg(test)]

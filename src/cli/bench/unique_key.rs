@@ -113,10 +113,7 @@ mod tests {
             keys.write_next(&mut key);
             let text = String::from_utf8(key.to_vec()).unwrap();
             let pid = std::process::id() as u16;
-            assert_eq!(
-                text,
-                format!("7F000001{pid:04X}4C53000300ABCDEF{counter:04X}")
-            );
+            assert_eq!(text, format!("7F000001{pid:04X}4C53000300ABCDEF{counter:04X}"));
             seen.insert(text);
         }
         assert_eq!(seen.len(), 65_536);

@@ -33,11 +33,7 @@ impl Memory {
                 .and_then(|value| value.split_whitespace().next()?.parse().ok())
                 .unwrap_or(0)
         };
-        Ok(Memory {
-            rss_anon_kib: field("RssAnon"),
-            rss_shmem_kib: field("RssShmem"),
-            vm_pte_kib: field("VmPTE"),
-        })
+        Ok(Memory { rss_anon_kib: field("RssAnon"), rss_shmem_kib: field("RssShmem"), vm_pte_kib: field("VmPTE") })
     }
 }
 
@@ -46,24 +42,15 @@ fn cpu_time(process: &str) -> Result<Duration, BenchError> {
     let stat = read(process, "stat")?;
     // The program's name, in parentheses, may hold anything; fields are counted from behind it.
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<u64>().ok())
-        .sum();
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     // SAFETY: plain system call without pointers.
     let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64;
     Ok(Duration::from_secs_f64(ticks as f64 / per_second))
 }
 
 fn read(process: &str, file: &str) -> Result<String, BenchError> {
-    std::fs::read_to_string(format!("/proc/{process}/{file}")).map_err(|source| {
-        BenchError::Process {
-            pid: process.to_owned(),
-            source,
-        }
-    })
+    std::fs::read_to_string(format!("/proc/{process}/{file}"))
+        .map_err(|source| BenchError::Process { pid: process.to_owned(), source })
 }
 
 /// What a run cost the server and the generator.

@@ -54,12 +54,7 @@ pub trait Work {
 impl Link {
     /// Takes over a connected socket, with `rest` already read from it.
     pub fn new(stream: TcpStream, rest: Vec<u8>) -> Link {
-        Link {
-            stream,
-            out: Vec::new(),
-            written: 0,
-            rest,
-        }
+        Link { stream, out: Vec::new(), written: 0, rest }
     }
 
     /// Writes as much of `out` as the socket takes.
@@ -108,12 +103,7 @@ pub enum Waiting {
 impl Wire {
     /// # Errors
     /// When the kernel gives no poll or timer.
-    pub fn new(
-        address: &str,
-        mut links: Vec<Link>,
-        clock: Clock,
-        waiting: Waiting,
-    ) -> Result<Wire, BenchError> {
+    pub fn new(address: &str, mut links: Vec<Link>, clock: Clock, waiting: Waiting) -> Result<Wire, BenchError> {
         let poll = Poll::new().map_err(poll_error)?;
         let blocking = waiting == Waiting::OneAnswer && links.len() == 1;
         let ticker = match waiting {
@@ -121,26 +111,18 @@ impl Wire {
             _ => None,
         };
         if let Some(ticker) = &ticker {
-            poll.registry()
-                .register(&mut SourceFd(&ticker.fd()), TICKER, Interest::READABLE)
-                .map_err(poll_error)?;
+            poll.registry().register(&mut SourceFd(&ticker.fd()), TICKER, Interest::READABLE).map_err(poll_error)?;
         }
         for (index, link) in links.iter_mut().enumerate() {
             if blocking {
                 link.stream.set_nonblocking(false).map_err(poll_error)?;
-                link.stream
-                    .set_read_timeout(Some(TURN))
-                    .map_err(poll_error)?;
+                link.stream.set_read_timeout(Some(TURN)).map_err(poll_error)?;
                 continue;
             }
             link.stream.set_nonblocking(true).map_err(poll_error)?;
             let fd = link.stream.as_raw_fd();
             poll.registry()
-                .register(
-                    &mut SourceFd(&fd),
-                    Token(index),
-                    Interest::READABLE | Interest::WRITABLE,
-                )
+                .register(&mut SourceFd(&fd), Token(index), Interest::READABLE | Interest::WRITABLE)
                 .map_err(poll_error)?;
         }
         Ok(Wire {
@@ -192,8 +174,7 @@ impl Wire {
     /// Sends what is due on any link.
     pub fn pump(&mut self, work: &mut impl Work) -> Result<(), BenchError> {
         let now = self.clock.now();
-        work.pump(&mut self.links, now)
-            .map_err(|error| self.lost(error.to_string()))
+        work.pump(&mut self.links, now).map_err(|error| self.lost(error.to_string()))
     }
 
     /// Reads until the socket is empty, answers, writes.
@@ -228,12 +209,7 @@ impl Wire {
     }
 
     /// Hands the frames in the first `filled` bytes of the scratch to `work` and keeps what is left over.
-    fn answer(
-        &mut self,
-        index: usize,
-        filled: usize,
-        work: &mut impl Work,
-    ) -> Result<u64, BenchError> {
+    fn answer(&mut self, index: usize, filled: usize, work: &mut impl Work) -> Result<u64, BenchError> {
         let now = self.clock.now();
         let link = &mut self.links[index];
         let mut bytes = &self.scratch[..filled];
@@ -257,16 +233,10 @@ impl Wire {
     }
 
     fn lost(&self, reason: String) -> BenchError {
-        BenchError::Lost {
-            address: self.address.clone(),
-            reason,
-        }
+        BenchError::Lost { address: self.address.clone(), reason }
     }
 }
 
 fn poll_error(source: std::io::Error) -> BenchError {
-    BenchError::System {
-        action: "watch sockets",
-        source,
-    }
+    BenchError::System { action: "watch sockets", source }
 }
