@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 pub mod catalog;
 pub mod cluster;
+pub mod door;
 pub mod log;
 
 /// Number of a connection, never used twice in one process.

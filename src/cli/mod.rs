@@ -80,10 +80,7 @@ fn serve(_settings: Settings) -> Result<(), CommandError> {
 /// The variables of the environment, as far as they are text.
 fn environment() -> Vec<(String, String)> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        Some((
-            name.into_string().ok()?,
-            value.to_string_lossy().into_owned(),
-        ))
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
     };
     std::env::vars_os().filter_map(text).collect()
 }

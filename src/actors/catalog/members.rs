@@ -133,8 +133,7 @@ impl Members {
         state.subscriptions.consume_type = consumer.consume_type;
         state.subscriptions.model = consumer.model;
         state.subscriptions.from = consumer.from;
-        let resubscribed =
-            !without_subscriptions && subscribe(&mut state.subscriptions.topics, consumer.subscriptions);
+        let resubscribed = !without_subscriptions && subscribe(&mut state.subscriptions.topics, consumer.subscriptions);
         if state.subscriptions != before || put == Put::Joined && self.table.group(&group).is_none() {
             self.table.publish(&group, Some(state.subscriptions.clone()));
         }
@@ -167,8 +166,7 @@ impl Members {
     fn give_notice(&mut self) {
         let enabled = self.config.load().clients.notify_members_changed;
         for group in std::mem::take(&mut self.changed) {
-            let broadcasting =
-                self.states.get(&group).is_none_or(|state| state.subscriptions.is_broadcasting());
+            let broadcasting = self.states.get(&group).is_none_or(|state| state.subscriptions.is_broadcasting());
             let wanted = self.groups.get(&group).is_none_or(|config| config.notify_consumer_ids_changed_enable);
             if !enabled || broadcasting || !wanted {
                 continue;

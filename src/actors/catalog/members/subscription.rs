@@ -35,13 +35,20 @@ impl Subscription {
     /// The codes are made from `tags`, for not every client computes them as Java does; clients that send no tags get
     /// those of the expression.
     #[must_use]
-    pub fn new(topic: Topic, expression_type: Option<String>, expression: Option<String>, tags: BTreeSet<String>) -> Self {
+    pub fn new(
+        topic: Topic,
+        expression_type: Option<String>,
+        expression: Option<String>,
+        tags: BTreeSet<String>,
+    ) -> Self {
         let expression_type = expression_type.filter(|text| !text.is_empty()).unwrap_or_else(|| TAG_EXPRESSION.into());
         let expression = expression.filter(|text| !text.is_empty()).unwrap_or_else(|| EVERYTHING.into());
         let by_tag = expression_type == TAG_EXPRESSION;
         let tags = match (by_tag, tags.is_empty(), expression.as_str()) {
             (true, _, EVERYTHING) | (false, true, _) => BTreeSet::new(),
-            (true, true, _) => expression.split("||").map(|tag| tag.trim().to_owned()).filter(|t| !t.is_empty()).collect(),
+            (true, true, _) => {
+                expression.split("||").map(|tag| tag.trim().to_owned()).filter(|t| !t.is_empty()).collect()
+            }
             (_, false, _) => tags,
         };
         let codes: BTreeSet<i32> = tags.iter().map(|tag| tag_code(tag)).collect();
