@@ -9,6 +9,7 @@ pub mod groups;
 pub mod members;
 pub mod offsets;
 mod snapshot;
+pub mod statistics;
 pub mod topics;
 
 /// Why a part of the catalog cannot be opened or saved.

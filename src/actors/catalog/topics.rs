@@ -33,13 +33,15 @@ pub use self::messages::{
 };
 pub use self::system::own_names;
 pub use self::table::{
-    PERM_INHERIT, PERM_READ, PERM_WRITE, SLOTS_MAX, TOPIC_QUEUES_MAX, TopicConfig, TopicEntry, TopicFilter, TopicTable,
+    PERM_INHERIT, PERM_READ, PERM_WRITE, SLOTS_MAX, TOPIC_QUEUES_MAX, TopicConfig, TopicCounters, TopicEntry,
+    TopicFilter, TopicTable,
 };
 use super::CatalogError;
 use super::data_version::{self, DataVersion};
-use super::offsets::ForgetTopic;
+use super::offsets::{ForgetTopic, Offsets};
 use super::snapshot::{self, Encode, Persistent, Snapshot};
 use crate::actors::Stop;
+use crate::actors::door::Door;
 use crate::actors::log::doors::{LogDoors, QueueError};
 use crate::config::BrokerConfig;
 use crate::protocol::names::{AUTO_CREATE_TOPIC, Topic};
@@ -59,7 +61,7 @@ pub struct Topics {
     /// Topics whose last incarnation's queues are being deleted.
     dying: HashSet<Topic>,
     log: LogDoors,
-    offsets: Recipient<ForgetTopic>,
+    offsets: Door<Offsets>,
     registration: Option<Recipient<TopicsChanged>>,
 }
 
@@ -73,7 +75,7 @@ impl Topics {
         config: Arc<ArcSwap<BrokerConfig>>,
         table: Arc<TopicTable>,
         log: LogDoors,
-        offsets: Recipient<ForgetTopic>,
+        offsets: Door<Offsets>,
     ) -> Result<Self, CatalogError> {
         let settings = config.load_full();
         let path = settings.store.data_dir.join("config").join("topics.json");
@@ -175,8 +177,8 @@ impl Topics {
         let (done, answer) = tokio::sync::oneshot::channel();
         let name = topic.clone();
         let work = async move {
-            let forgotten = offsets.send(ForgetTopic { topic: name.clone() }).await;
-            let deleted = log.delete_topic(&name, slots).await;
+            let forgotten = offsets.ask(ForgetTopic { topic: name.clone() }).await;
+            let deleted = log.delete_topic(&name).await;
             forgotten.map_err(|_| QueueError::Unavailable).and(deleted)
         };
         // The work is the actor's own, so that it goes on when the one who asked hangs up.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use dashmap::DashMap;
 
 use crate::actors::log::QueueSlot;
+use crate::metrics::Counter;
 pub use crate::protocol::body::topics::TopicFilterType as TopicFilter;
 use crate::protocol::names::{QueueId, Topic};
 
@@ -96,7 +97,7 @@ impl TopicConfig {
 }
 
 /// A topic and the numbers of its queues. Never changes: a change publishes another entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct TopicEntry {
     pub config: TopicConfig,
     /// By queue id; as many as [`TopicConfig::queues`].
@@ -104,6 +105,17 @@ pub struct TopicEntry {
     /// Numbers of the queues that the topic lost when it shrank. Their files are still there: they are its queues again,
     /// with these numbers, when it grows.
     spare: Box<[QueueSlot]>,
+    /// What the topic takes, counted by whoever stores for it; shared by all its entries.
+    pub counters: Arc<TopicCounters>,
+}
+
+/// What a topic took since it was made or the broker started.
+#[derive(Debug, Default)]
+pub struct TopicCounters {
+    /// Messages stored.
+    pub messages: Counter,
+    /// Bytes of their records.
+    pub bytes: Counter,
 }
 
 impl TopicEntry {
@@ -168,6 +180,12 @@ impl TopicTable {
         all
     }
 
+    /// Those that took messages, in no order.
+    pub(in crate::actors::catalog) fn active(&self) -> Vec<Arc<TopicEntry>> {
+        let active = self.entries.iter().filter(|entry| entry.counters.messages.value() > 0);
+        active.map(|entry| Arc::clone(&entry)).collect()
+    }
+
     /// How many new numbers these configurations need together; no topic twice.
     pub(super) fn missing_slots<'a>(&self, configs: impl IntoIterator<Item = &'a TopicConfig>) -> u64 {
         let missing = |config: &TopicConfig| {
@@ -179,17 +197,25 @@ impl TopicTable {
 
     /// The owner's: publishes `config` in place of what the topic had. The caller saw to it that the numbers suffice.
     pub(super) fn publish(&self, config: TopicConfig) -> Arc<TopicEntry> {
-        let mut slots = self.get(&config.topic).map_or(Vec::new(), |old| [&*old.slots, &*old.spare].concat());
+        let old = self.get(&config.topic);
+        let counters = old.as_ref().map(|old| Arc::clone(&old.counters)).unwrap_or_default();
+        let mut slots = old.map_or(Vec::new(), |old| [&*old.slots, &*old.spare].concat());
         let queues = config.queues() as usize;
         let missing = queues.saturating_sub(slots.len()) as u32;
         let first = self.next_slot.fetch_add(missing, Ordering::AcqRel);
         assert!(first <= SLOTS_MAX - missing, "queue numbers ran out unnoticed");
         slots.extend((first..first + missing).map(QueueSlot));
         let spare = slots.split_off(queues);
-        let entry = Arc::new(TopicEntry { config, slots: slots.into(), spare: spare.into() });
+        let entry = Arc::new(TopicEntry { config, slots: slots.into(), spare: spare.into(), counters });
         self.entries.insert(entry.config.topic.clone(), Arc::clone(&entry));
         self.version.fetch_add(1, Ordering::Release);
         entry
+    }
+
+    /// A table without an owner.
+    #[cfg(test)]
+    pub(crate) fn publish_for_tests(&self, config: TopicConfig) -> Arc<TopicEntry> {
+        self.publish(config)
     }
 
     /// The owner's. Made again, the topic gets other numbers.
@@ -231,6 +257,6 @@ mod tests {
         let made = table.version();
         table.remove("a");
         assert!(empty < made && made < table.version());
-        assert_eq!(table.remove("a"), None);
+        assert!(table.remove("a").is_none());
     }
 }
