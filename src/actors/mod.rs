@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 pub mod catalog;
 pub mod cluster;
+pub mod commitlog_writer;
 pub mod door;
 pub mod log;
 pub mod supervision;

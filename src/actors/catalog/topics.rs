@@ -178,7 +178,7 @@ impl Topics {
         let name = topic.clone();
         let work = async move {
             let forgotten = offsets.ask(ForgetTopic { topic: name.clone() }).await;
-            let deleted = log.delete_topic(&name).await;
+            let deleted = log.delete_topic(&name, slots).await;
             forgotten.map_err(|_| QueueError::Unavailable).and(deleted)
         };
         // The work is the actor's own, so that it goes on when the one who asked hangs up.
