@@ -16,7 +16,7 @@ use std::time::Instant;
 use actix::prelude::*;
 
 pub use self::messages::{
-    Ask, Entries, PullAsk, PullStatus, Pulled, PulledTo, QueueMessage, Retire, Retired, TagFilter, Unwatched, WriteOut,
+    Ask, Entries, PullAsk, PullStatus, Pulled, PulledTo, QueueMessage, Retire, Retired, Unwatched, WriteOut,
 };
 pub use self::pull::Limits;
 use self::pull::{Examined, Source};
@@ -157,7 +157,7 @@ impl TopicQueue {
         }
         let wanted = |waiting: &mut Waiting| match &waiting.pull.filter {
             None => true,
-            Some(filter) => new.as_chunks::<ENTRY_BYTES>().0.iter().any(|e| filter.passes(Entry::decode(e).tag_code)),
+            Some(filter) => new.as_chunks::<ENTRY_BYTES>().0.iter().any(|e| filter.wants_code(Entry::decode(e).tag_code)),
         };
         let woken: Vec<Waiting> = self.waiting.extract_if(.., wanted).collect();
         let limits = self.roots.limits;

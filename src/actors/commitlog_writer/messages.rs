@@ -8,6 +8,14 @@ use crate::actors::log::QueueSlot;
 use crate::protocol::names::{LogOffset, QueueKey, QueueOffset, Topic};
 use crate::protocol::record::Record;
 
+/// What a sender wants to find again when its record comes back; the writer does not look at it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Token {
+    pub call: u64,
+    /// A part of the record: its start within the record and its length.
+    pub part: (u32, u32),
+}
+
 /// One record of a batch.
 #[derive(Debug, Clone, Default)]
 pub struct Put {
@@ -23,7 +31,7 @@ pub struct Put {
     pub queued: bool,
     pub tag_code: i64,
     /// The sender's own; comes back as it was.
-    pub token: u64,
+    pub token: Token,
     /// Given by the writer.
     pub queue_offset: QueueOffset,
     /// Given by the writer.

@@ -67,7 +67,7 @@ pub struct KeyMatches {
 }
 
 /// Asks the log's actors; cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct LogDoors {
     pub topics: Arc<TopicTable>,
     pub view: LogView,

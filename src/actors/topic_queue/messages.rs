@@ -7,6 +7,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::actors::catalog::members::Subscription;
 use crate::actors::log::QueueSlot;
 use crate::actors::log::doors::{Boundary, QueueEntry, QueueError, QueueRange};
 use crate::actors::log::queue_files::RoundId;
@@ -18,31 +19,6 @@ use crate::protocol::names::QueueOffset;
 pub struct Entries {
     pub from: QueueOffset,
     pub bytes: Vec<u8>,
-}
-
-/// The codes of the tags that a subscription wants. Sorted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TagFilter {
-    codes: Box<[i64]>,
-}
-
-impl TagFilter {
-    /// A filter for any of these tag codes.
-    #[must_use]
-    pub fn new(mut codes: Vec<i64>) -> Self {
-        codes.sort_unstable();
-        codes.dedup();
-        Self { codes: codes.into() }
-    }
-
-    #[inline]
-    #[must_use]
-    pub fn passes(&self, tag_code: i64) -> bool {
-        match &*self.codes {
-            [only] => *only == tag_code,
-            codes => codes.binary_search(&tag_code).is_ok(),
-        }
-    }
 }
 
 /// How a pull ended, in RocketMQ's terms.
@@ -73,7 +49,7 @@ pub struct PullAsk {
     /// Messages wanted at most.
     pub count: u32,
     /// `None` for all messages.
-    pub filter: Option<Arc<TagFilter>>,
+    pub filter: Option<Arc<Subscription>>,
     /// How long the pull may wait for a message; `None` when it may not.
     pub hold: Option<Duration>,
     /// The session's own; comes back as it was.

@@ -133,7 +133,7 @@ impl Source<'_> {
             }
             for bytes in entries.iter().take(budget - (next - pull.from) as usize) {
                 let entry = Entry::decode(bytes);
-                if pull.filter.as_ref().is_none_or(|filter| filter.passes(entry.tag_code)) {
+                if pull.filter.as_ref().is_none_or(|filter| filter.wants_code(entry.tag_code)) {
                     if !chosen.takes(&entry, pull.count, limits, log_end) {
                         return Ok(Some((chosen, next)));
                     }
