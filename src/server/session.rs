@@ -32,6 +32,10 @@ use crate::protocol::code::ResponseCode;
 use crate::protocol::frame::{Codec, FLAG_ONEWAY, FLAG_RESPONSE, Frame, FrameError, Head, NewHead};
 use crate::server::requests::{Request, Response};
 
+/// Clients look at the language of an answer nowhere; RocketMQ's brokers say this.
+const REPLY_LANGUAGE: u8 = 0;
+/// The release whose features the broker has: clients switch theirs on by it.
+const REPLY_VERSION: i32 = crate::protocol::code::version::CURRENT;
 /// Bytes of one connection on their way to the log at most; past them the socket is not read.
 const APPENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Pulls of one connection that wait at most.
@@ -266,13 +270,8 @@ impl Actor for Session {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let here = ctx.address();
-        let peer =
-            Peer { connection: self.ends.connection, address: self.ends.peer, push: here.clone().recipient() };
-        self.ways = Some(Ways {
-            append: Arc::new(here.clone().recipient()),
-            pulled: Arc::new(here.recipient()),
-            peer,
-        });
+        let peer = Peer { connection: self.ends.connection, address: self.ends.peer, push: here.clone().recipient() };
+        self.ways = Some(Ways { append: Arc::new(here.clone().recipient()), pulled: Arc::new(here.recipient()), peer });
         if let Some(socket) = self.reading.take() {
             ctx.spawn(reading::Reading::new(socket));
         }

@@ -1,5 +1,9 @@
 //! Requests that are not on the hot path: an async function each, from a [`Request`] to an [`Answer`].
 
+pub mod broker;
+pub mod pull;
+pub mod send;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
