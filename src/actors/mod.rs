@@ -15,6 +15,7 @@ pub mod door;
 pub mod log;
 pub mod supervision;
 pub mod topic_queue;
+pub mod namesrv;
 
 /// Number of a connection, never used twice in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

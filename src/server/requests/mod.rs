@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod pull;
 pub mod send;
+pub mod namesrv;
 
 use std::borrow::Cow;
 
