@@ -13,9 +13,9 @@ pub mod cluster;
 pub mod commitlog_writer;
 pub mod door;
 pub mod log;
+pub mod namesrv;
 pub mod supervision;
 pub mod topic_queue;
-pub mod namesrv;
 
 /// Number of a connection, never used twice in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::actors::supervision::{End, Seat};
 use crate::actors::{ConnectionId, Stop};
-use crate::server::session::{Ends, Session, SessionDesk};
+use crate::server::session::{Desk, Ends, Session};
 
 /// Connections that the kernel keeps for a listener that is busy.
 const BACKLOG: u32 = 1024;
@@ -37,14 +36,11 @@ struct SessionEnded {
 #[rtype(result = "()")]
 pub struct Drain;
 
-/// How the sessions of one thread are made: called there, once.
-pub type DeskMaker = Arc<dyn Fn() -> SessionDesk + Send + Sync>;
-
 /// Accepts connections. See the module.
 pub struct Listener {
     sockets: Vec<std::net::TcpListener>,
     arbiters: Vec<ArbiterHandle>,
-    desk: DeskMaker,
+    desk: Desk,
     sessions: HashMap<ConnectionId, Addr<Session>>,
     next_arbiter: usize,
     drained: Vec<tokio::sync::oneshot::Sender<()>>,
@@ -68,7 +64,7 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 impl Listener {
     /// Connections of `sockets` go to sessions on `arbiters`, one after the other.
     #[must_use]
-    pub fn new(sockets: Vec<std::net::TcpListener>, arbiters: Vec<ArbiterHandle>, desk: DeskMaker) -> Self {
+    pub fn new(sockets: Vec<std::net::TcpListener>, arbiters: Vec<ArbiterHandle>, desk: Desk) -> Self {
         Self {
             sockets,
             arbiters,
@@ -95,7 +91,7 @@ impl Listener {
         let (desk, here) = (self.desk.clone(), ctx.address());
         let session = Seat::new().start(
             arbiter,
-            move || Session::new(socket, Ends { connection, peer }, desk()),
+            move || Session::new(socket, Ends { connection, peer }, desk),
             move |end| {
                 if let End::Panicked(reason) = end {
                     tracing::error!(%peer, reason, "a session ended by a panic; its connection is closed");

@@ -2,9 +2,9 @@
 //! its own.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::actors::catalog::topics::TopicEntry;
 use crate::actors::commitlog_writer::{Batch, Outcome, Put, Token};
@@ -40,7 +40,7 @@ pub struct SendRules {
     address: String,
     unique_keys: UniqueKeys,
     /// Where the next message goes whose sender leaves the queue to the broker.
-    round: Cell<u32>,
+    round: AtomicU32,
 }
 
 impl SendRules {
@@ -67,7 +67,7 @@ impl SendRules {
             broker_name: config.identity.broker_name.clone(),
             address: store_host.to_string(),
             unique_keys: UniqueKeys::new(origin, crate::actors::log::utc_offset_s()),
-            round: Cell::new(0),
+            round: AtomicU32::new(0),
         }
     }
 }
@@ -198,9 +198,7 @@ impl<'a> Send<'a> {
                 Err(Refusal::new(ResponseCode::InvalidParameter.number(), remark))
             }
             Err(_) if entry.config.write_queues > 0 => {
-                let turn = rules.round.get();
-                rules.round.set(turn.wrapping_add(1));
-                Ok(turn % entry.config.write_queues)
+                Ok(rules.round.fetch_add(1, Ordering::Relaxed) % entry.config.write_queues)
             }
             Err(_) => Err(illegal(format!("topic[{}] has no queue to write to", entry.config.topic))),
         }
