@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod doors;
 pub mod listener;
+pub mod namesrv;
 pub mod requests;
 pub mod session;
 pub mod tree;
