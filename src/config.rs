@@ -30,9 +30,8 @@ mod values;
 pub use advertised::{Advertised, Why, advertised_address, local_addresses};
 pub use binding::Effect;
 pub use broker::{
-    BrokerConfig, BrokerNetwork, BrokerRole, ClientRules, DelayRules, FlushConfig, FlushMode,
-    Identity, PullRules, Registration, RetentionConfig, SendRules, StoreConfig, StoreKind,
-    TopicRules,
+    BrokerConfig, BrokerNetwork, BrokerRole, ClientRules, DelayRules, FlushConfig, FlushMode, Identity, PullRules,
+    Registration, RetentionConfig, SendRules, StoreConfig, StoreKind, TopicRules,
 };
 pub use host::DATA_DIR;
 pub use layer::{Given, Role, Scope};

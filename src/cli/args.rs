@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::bench::BenchArgs;
 use crate::config::{ConfigError, Given, Role, Scope, Sources};
 
 /// A message broker that takes the place of Apache RocketMQ.
@@ -23,6 +24,8 @@ pub enum Command {
     Broker(BrokerArgs),
     /// Run a name server and a broker in one process
     Standalone(StandaloneArgs),
+    /// Measure a broker over the remoting protocol
+    Bench(BenchArgs),
 }
 
 /// Flags of `actormq namesrv`.
@@ -118,13 +121,7 @@ pub trait ServerArgs {
         let mut flags = self.own_settings()?;
         flags.extend(self.common().settings()?);
         let (file, strict) = (self.common().config.clone(), self.common().strict);
-        Ok(Sources {
-            role: self.role(),
-            flags,
-            environment,
-            file,
-            strict,
-        })
+        Ok(Sources { role: self.role(), flags, environment, file, strict })
     }
 }
 
@@ -174,11 +171,7 @@ impl ServerArgs for StandaloneArgs {
     }
 
     fn own_settings(&self) -> Result<Vec<Given>, ConfigError> {
-        let mut settings = listen(
-            "--namesrv-listen",
-            Scope::Namesrv,
-            self.namesrv_listen.as_deref(),
-        )?;
+        let mut settings = listen("--namesrv-listen", Scope::Namesrv, self.namesrv_listen.as_deref())?;
         settings.extend(listen("--listen", Scope::Broker, self.listen.as_deref())?);
         Ok(settings)
     }
@@ -196,19 +189,10 @@ impl CommonArgs {
         for pair in &self.set {
             let Some((key, text)) = pair.split_once('=') else {
                 let allowed = "KEY=VALUE, such as brokerName=broker-a".into();
-                return Err(ConfigError::BadFlag {
-                    flag: "--set",
-                    text: pair.clone(),
-                    allowed,
-                });
+                return Err(ConfigError::BadFlag { flag: "--set", text: pair.clone(), allowed });
             };
             let (key, origin) = (key.trim().to_string(), format!("--set {}", key.trim()));
-            settings.push(Given {
-                scope: Scope::Any,
-                key,
-                text: text.into(),
-                origin,
-            });
+            settings.push(Given { scope: Scope::Any, key, text: text.into(), origin });
         }
         Ok(settings)
     }
@@ -217,12 +201,7 @@ impl CommonArgs {
 fn flags(scope: Scope, texts: &[(&str, &str, &Option<String>)]) -> Vec<Given> {
     let given = |(flag, key, text): &(&str, &str, &Option<String>)| {
         let text = text.as_ref()?.clone();
-        Some(Given {
-            scope,
-            key: (*key).into(),
-            text,
-            origin: (*flag).into(),
-        })
+        Some(Given { scope, key: (*key).into(), text, origin: (*flag).into() })
     };
     texts.iter().filter_map(given).collect()
 }
@@ -232,24 +211,14 @@ fn listen(flag: &'static str, scope: Scope, text: Option<&str>) -> Result<Vec<Gi
     let Some(text) = text else {
         return Ok(Vec::new());
     };
-    let given = |key: &str, text: &str| Given {
-        scope,
-        key: key.into(),
-        text: text.into(),
-        origin: flag.into(),
-    };
+    let given = |key: &str, text: &str| Given { scope, key: key.into(), text: text.into(), origin: flag.into() };
     match text.rsplit_once(':') {
-        Some((address, port)) if !address.is_empty() && !port.is_empty() => Ok(vec![
-            given("bindAddress", address),
-            given("listenPort", port),
-        ]),
+        Some((address, port)) if !address.is_empty() && !port.is_empty() => {
+            Ok(vec![given("bindAddress", address), given("listenPort", port)])
+        }
         _ => {
             let allowed = "ADDR:PORT, such as 0.0.0.0:10911, 127.0.0.1:0 or [::]:10911".into();
-            Err(ConfigError::BadFlag {
-                flag,
-                text: text.into(),
-                allowed,
-            })
+            Err(ConfigError::BadFlag { flag, text: text.into(), allowed })
         }
     }
 }

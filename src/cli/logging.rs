@@ -25,10 +25,7 @@ pub struct LogGuard {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     #[error("actormqLogLevel {level:?} is no filter: {source}")]
-    Level {
-        level: String,
-        source: tracing_subscriber::filter::ParseError,
-    },
+    Level { level: String, source: tracing_subscriber::filter::ParseError },
     #[error("no log file can be made in {}: {source}; choose another --log-file", dir.display())]
     File { dir: PathBuf, source: InitError },
     #[error("logging was set up before: {0}")]
@@ -41,10 +38,7 @@ pub enum LogError {
 /// A level that is no filter, a directory in which no file can be made, or logging that was set up before.
 pub fn set_up(config: &LogConfig) -> Result<LogGuard, LogError> {
     let level = &config.level;
-    let filter = EnvFilter::try_new(level).map_err(|source| LogError::Level {
-        level: level.clone(),
-        source,
-    })?;
+    let filter = EnvFilter::try_new(level).map_err(|source| LogError::Level { level: level.clone(), source })?;
     let Some(dir) = &config.dir else {
         subscribe(filter, config.format, io::stderr)?;
         return Ok(LogGuard { _writer: None });
@@ -55,25 +49,17 @@ pub fn set_up(config: &LogConfig) -> Result<LogGuard, LogError> {
         .filename_suffix("log")
         .max_log_files(FILES_MAX)
         .build(dir)
-        .map_err(|source| LogError::File {
-            dir: dir.clone(),
-            source,
-        })?;
+        .map_err(|source| LogError::File { dir: dir.clone(), source })?;
     let (writer, guard) = tracing_appender::non_blocking(file);
     subscribe(filter, config.format, writer)?;
-    Ok(LogGuard {
-        _writer: Some(guard),
-    })
+    Ok(LogGuard { _writer: Some(guard) })
 }
 
 fn subscribe<W>(filter: EnvFilter, format: LogFormat, writer: W) -> Result<(), LogError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_ansi(false);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
     match format {
         LogFormat::Text => builder.finish().try_init()?,
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,

@@ -42,15 +42,9 @@ impl fmt::Display for Why {
         f.write_str(match self {
             Self::Set => "brokerIP1 is set to it",
             Self::Listening => "the broker listens on this address only",
-            Self::Interface => {
-                "it is the first address of this host; set brokerIP1 if clients must dial another"
-            }
-            Self::LinkLocal => {
-                "this host has only link-local addresses; set brokerIP1 to one that clients reach"
-            }
-            Self::LoopbackOnly => {
-                "this host has no other address; only clients on this host can reach it"
-            }
+            Self::Interface => "it is the first address of this host; set brokerIP1 if clients must dial another",
+            Self::LinkLocal => "this host has only link-local addresses; set brokerIP1 to one that clients reach",
+            Self::LoopbackOnly => "this host has no other address; only clients on this host can reach it",
         })
     }
 }
@@ -59,37 +53,21 @@ impl fmt::Display for Why {
 /// host's: IPv4, then global IPv6, then link-local IPv4, each in the order of `interfaces`; loopback only when there is
 /// nothing else.
 #[must_use]
-pub fn advertised_address(
-    config: &BrokerConfig,
-    bound: SocketAddr,
-    interfaces: &[IpAddr],
-) -> Advertised {
+pub fn advertised_address(config: &BrokerConfig, bound: SocketAddr, interfaces: &[IpAddr]) -> Advertised {
     if let Some(host) = &config.network.advertised_host {
-        return Advertised {
-            host: host.clone(),
-            why: Why::Set,
-        };
+        return Advertised { host: host.clone(), why: Why::Set };
     }
     if !bound.ip().is_unspecified() {
-        return Advertised {
-            host: bound.ip().to_string(),
-            why: Why::Listening,
-        };
+        return Advertised { host: bound.ip().to_string(), why: Why::Listening };
     }
-    let best = interfaces
-        .iter()
-        .filter_map(|ip| Some((rank(*ip, bound)?, *ip)))
-        .min_by_key(|(rank, _)| *rank);
+    let best = interfaces.iter().filter_map(|ip| Some((rank(*ip, bound)?, *ip))).min_by_key(|(rank, _)| *rank);
     let (why, ip) = match best {
         Some((Rank::LinkLocal, ip)) => (Why::LinkLocal, ip),
         Some((_, ip)) => (Why::Interface, ip),
         None if bound.is_ipv4() => (Why::LoopbackOnly, IpAddr::V4(Ipv4Addr::LOCALHOST)),
         None => (Why::LoopbackOnly, IpAddr::V6(Ipv6Addr::LOCALHOST)),
     };
-    Advertised {
-        host: ip.to_string(),
-        why,
-    }
+    Advertised { host: ip.to_string(), why }
 }
 
 /// This host's addresses, those of interfaces for containers and virtual machines last. None when the system does not tell.
@@ -98,11 +76,7 @@ pub fn local_addresses() -> Vec<IpAddr> {
     const VIRTUAL: [&str; 6] = ["docker", "br-", "veth", "virbr", "cni", "podman"];
     let mut interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     interfaces.retain(if_addrs::Interface::is_oper_up);
-    interfaces.sort_by_key(|interface| {
-        VIRTUAL
-            .iter()
-            .any(|prefix| interface.name.starts_with(prefix))
-    });
+    interfaces.sort_by_key(|interface| VIRTUAL.iter().any(|prefix| interface.name.starts_with(prefix)));
     interfaces.iter().map(if_addrs::Interface::ip).collect()
 }
 
@@ -143,61 +117,28 @@ mod tests {
     fn what_is_set_wins_then_what_is_listened_on() {
         let any = "0.0.0.0:10911";
         let local = ["127.0.0.1", "10.0.0.5"];
-        assert_eq!(
-            choose(Some("1.2.3.4"), any, &local),
-            ("1.2.3.4".into(), Why::Set)
-        );
-        assert_eq!(
-            choose(Some("broker-0.example"), any, &local),
-            ("broker-0.example".into(), Why::Set)
-        );
-        assert_eq!(
-            choose(None, "127.0.0.1:1", &local),
-            ("127.0.0.1".into(), Why::Listening)
-        );
-        assert_eq!(
-            choose(None, "[2001:db8::1]:1", &local),
-            ("2001:db8::1".into(), Why::Listening)
-        );
+        assert_eq!(choose(Some("1.2.3.4"), any, &local), ("1.2.3.4".into(), Why::Set));
+        assert_eq!(choose(Some("broker-0.example"), any, &local), ("broker-0.example".into(), Why::Set));
+        assert_eq!(choose(None, "127.0.0.1:1", &local), ("127.0.0.1".into(), Why::Listening));
+        assert_eq!(choose(None, "[2001:db8::1]:1", &local), ("2001:db8::1".into(), Why::Listening));
     }
 
     #[test]
     fn else_the_best_local_address() {
         let any = "0.0.0.0:10911";
         let first = ["127.0.0.1", "169.254.0.9", "192.168.1.7", "10.0.0.5"];
-        assert_eq!(
-            choose(None, any, &first),
-            ("192.168.1.7".into(), Why::Interface)
-        );
-        assert_eq!(
-            choose(None, any, &["127.0.0.1", "8.8.4.4"]),
-            ("8.8.4.4".into(), Why::Interface)
-        );
+        assert_eq!(choose(None, any, &first), ("192.168.1.7".into(), Why::Interface));
+        assert_eq!(choose(None, any, &["127.0.0.1", "8.8.4.4"]), ("8.8.4.4".into(), Why::Interface));
         let v6 = ["::1", "fe80::1", "169.254.0.9", "2001:db8::2"];
-        assert_eq!(
-            choose(None, "[::]:10911", &v6),
-            ("2001:db8::2".into(), Why::Interface)
-        );
-        assert_eq!(
-            choose(None, any, &v6),
-            ("169.254.0.9".into(), Why::LinkLocal)
-        );
-        assert_eq!(
-            choose(None, "[::]:1", &["fd00::1", "10.0.0.5"]),
-            ("10.0.0.5".into(), Why::Interface)
-        );
+        assert_eq!(choose(None, "[::]:10911", &v6), ("2001:db8::2".into(), Why::Interface));
+        assert_eq!(choose(None, any, &v6), ("169.254.0.9".into(), Why::LinkLocal));
+        assert_eq!(choose(None, "[::]:1", &["fd00::1", "10.0.0.5"]), ("10.0.0.5".into(), Why::Interface));
     }
 
     #[test]
     fn loopback_only_when_there_is_no_other() {
-        assert_eq!(
-            choose(None, "0.0.0.0:1", &["127.0.0.1", "::1"]),
-            ("127.0.0.1".into(), Why::LoopbackOnly)
-        );
-        assert_eq!(
-            choose(None, "[::]:1", &["fe80::1"]),
-            ("::1".into(), Why::LoopbackOnly)
-        );
+        assert_eq!(choose(None, "0.0.0.0:1", &["127.0.0.1", "::1"]), ("127.0.0.1".into(), Why::LoopbackOnly));
+        assert_eq!(choose(None, "[::]:1", &["fe80::1"]), ("::1".into(), Why::LoopbackOnly));
     }
 
     #[test]

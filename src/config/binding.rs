@@ -48,11 +48,7 @@ pub(super) trait Keyed: Clone + Default + 'static {
     /// `key=value (origin)`, for messages about values that do not fit.
     fn said(&self, key: &str) -> String {
         let value = Self::binding(key).and_then(|binding| (binding.show)(self));
-        format!(
-            "{key}={} ({})",
-            value.unwrap_or_default(),
-            self.provenance().origin(key)
-        )
+        format!("{key}={} ({})", value.unwrap_or_default(), self.provenance().origin(key))
     }
 }
 

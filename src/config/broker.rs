@@ -298,10 +298,6 @@ impl Default for PullRules {
 
 impl Default for SendRules {
     fn default() -> Self {
-        Self {
-            max_body_bytes: 4 * 1024 * 1024,
-            accept_from_epoch_ms: 0,
-            store_replies: true,
-        }
+        Self { max_body_bytes: 4 * 1024 * 1024, accept_from_epoch_ms: 0, store_replies: true }
     }
 }

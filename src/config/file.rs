@@ -19,14 +19,8 @@ pub(super) enum Form {
 
 impl Form {
     pub(super) fn of(path: &Path) -> Self {
-        let is_toml = path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
-        if is_toml {
-            Self::Toml
-        } else {
-            Self::Properties
-        }
+        let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+        if is_toml { Self::Toml } else { Self::Properties }
     }
 }
 
@@ -41,29 +35,19 @@ pub(super) fn given(path: &Path) -> Result<Vec<Given>, ConfigError> {
 
 /// The file's text.
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable {
-        path: path.into(),
-        source,
-    };
+    let unreadable = |source| ConfigError::Unreadable { path: path.into(), source };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(ConfigError::TooLong {
-            path: path.into(),
-            bytes_max: FILE_BYTES_MAX,
-        });
+        return Err(ConfigError::TooLong { path: path.into(), bytes_max: FILE_BYTES_MAX });
     }
     Ok(properties::decode(&bytes))
 }
 
 fn in_properties(text: &str, path: &Path) -> Result<Vec<Given>, ConfigError> {
-    let found = properties::parse(text).map_err(|error| ConfigError::Syntax {
-        origin: at(path, Some(error.line)),
-        what: error.to_string(),
-    })?;
+    let found = properties::parse(text)
+        .map_err(|error| ConfigError::Syntax { origin: at(path, Some(error.line)), what: error.to_string() })?;
     let given = |property: properties::Property| Given {
         scope: Scope::Any,
         key: property.key,

@@ -27,23 +27,12 @@ pub(super) enum Kind {
     Text,
 }
 
-static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
-    include_str!("keys.tsv")
-        .lines()
-        .filter_map(read_line)
-        .collect()
-});
+static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| include_str!("keys.tsv").lines().filter_map(read_line).collect());
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Key>> =
     LazyLock::new(|| TABLE.iter().map(|key| (key.name, key)).collect());
 static BY_LETTERS: LazyLock<HashMap<String, &'static Key>> = LazyLock::new(|| {
-    let own = TABLE
-        .iter()
-        .filter_map(|key| Some((letters(key.name.strip_prefix(OWN_PREFIX)?), key)));
-    TABLE
-        .iter()
-        .map(|key| (letters(key.name), key))
-        .chain(own)
-        .collect()
+    let own = TABLE.iter().filter_map(|key| Some((letters(key.name.strip_prefix(OWN_PREFIX)?), key)));
+    TABLE.iter().map(|key| (letters(key.name), key)).chain(own).collect()
 });
 
 /// All known keys, in the order of their names.
@@ -70,19 +59,9 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
     }
     let wanted = letters(name);
     let allowed = (wanted.len() / 4).clamp(1, 5);
-    let near_in_length = TABLE
-        .iter()
-        .filter(|key| key.name.len().abs_diff(wanted.len()) <= allowed);
-    let distances = near_in_length.map(|key| {
-        (
-            distance(wanted.as_bytes(), letters(key.name).as_bytes()),
-            key.name,
-        )
-    });
-    distances
-        .min()
-        .filter(|(steps, _)| *steps <= allowed)
-        .map(|(_, name)| name)
+    let near_in_length = TABLE.iter().filter(|key| key.name.len().abs_diff(wanted.len()) <= allowed);
+    let distances = near_in_length.map(|key| (distance(wanted.as_bytes(), letters(key.name).as_bytes()), key.name));
+    distances.min().filter(|(steps, _)| *steps <= allowed).map(|(_, name)| name)
 }
 
 impl Key {
@@ -109,9 +88,7 @@ impl Kind {
     pub(super) fn toml(self, text: &str) -> String {
         match self {
             Self::Boolean => text.to_ascii_lowercase(),
-            Self::Int | Self::Long if text.parse::<i64>().is_ok() => {
-                text.trim_start_matches('+').to_string()
-            }
+            Self::Int | Self::Long if text.parse::<i64>().is_ok() => text.trim_start_matches('+').to_string(),
             _ => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
         }
     }
@@ -127,19 +104,11 @@ fn read_line(line: &'static str) -> Option<Key> {
         "boolean" => Kind::Boolean,
         _ => Kind::Text,
     };
-    Some(Key {
-        name,
-        classes,
-        kind,
-        default: columns.next().filter(|text| *text != "null"),
-    })
+    Some(Key { name, classes, kind, default: columns.next().filter(|text| *text != "null") })
 }
 
 fn letters(name: &str) -> String {
-    name.chars()
-        .filter(|c| *c != '_')
-        .map(|c| c.to_ascii_lowercase())
-        .collect()
+    name.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// Levenshtein's distance between two short names.
@@ -167,9 +136,7 @@ mod tests {
 
     #[test]
     fn the_table_holds_what_a_5_5_0_broker_answers() {
-        let answered = all()
-            .iter()
-            .filter(|key| key.is_in("BVLS") && key.default.is_some());
+        let answered = all().iter().filter(|key| key.is_in("BVLS") && key.default.is_some());
         assert_eq!(answered.count(), 484);
         assert_eq!(find("brokerPermission").unwrap().default, Some("6"));
         assert!(find("brokerpermission").is_none());
@@ -177,24 +144,14 @@ mod tests {
 
     #[test]
     fn spellings_lead_to_one_key_each() {
-        let own = all()
-            .iter()
-            .filter_map(|key| key.name.strip_prefix(OWN_PREFIX));
-        let mut spelled: Vec<String> = all()
-            .iter()
-            .map(|key| key.name)
-            .chain(own)
-            .map(letters)
-            .collect();
+        let own = all().iter().filter_map(|key| key.name.strip_prefix(OWN_PREFIX));
+        let mut spelled: Vec<String> = all().iter().map(|key| key.name).chain(own).map(letters).collect();
         let count = spelled.len();
         spelled.sort();
         spelled.dedup();
         assert_eq!(spelled.len(), count);
         assert_eq!(find_spelled("BROKER_IP1").unwrap().name, "brokerIP1");
-        assert_eq!(
-            find_spelled("check_crc_on_recover").unwrap().name,
-            "checkCRCOnRecover"
-        );
+        assert_eq!(find_spelled("check_crc_on_recover").unwrap().name, "checkCRCOnRecover");
         assert_eq!(find_spelled("LOG_LEVEL").unwrap().name, "actormqLogLevel");
     }
 

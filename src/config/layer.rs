@@ -91,11 +91,7 @@ impl Layer {
     ///
     /// # Errors
     /// An unknown key or a key set twice, as `rules` has it; a text that is too long or not on one line.
-    pub(super) fn read(
-        given: Vec<Given>,
-        rules: Rules,
-        notices: &mut Vec<Notice>,
-    ) -> Result<Self, ConfigError> {
+    pub(super) fn read(given: Vec<Given>, rules: Rules, notices: &mut Vec<Notice>) -> Result<Self, ConfigError> {
         let mut settings: Vec<Setting> = Vec::with_capacity(given.len());
         let mut places: HashMap<(Scope, &'static str), usize> = HashMap::new();
         let mut unknown = 0;
@@ -110,10 +106,7 @@ impl Layer {
                 continue;
             };
             let setting = Setting::new(one, key, rules.role)?;
-            match places
-                .get(&(setting.scope, setting.key.name))
-                .and_then(|place| settings.get_mut(*place))
-            {
+            match places.get(&(setting.scope, setting.key.name)).and_then(|place| settings.get_mut(*place)) {
                 Some(first) => first.replace(setting, rules.twice, notices)?,
                 None => {
                     places.insert((setting.scope, setting.key.name), settings.len());
@@ -122,9 +115,7 @@ impl Layer {
             }
         }
         if unknown > UNKNOWN_SAID_MAX {
-            notices.push(Notice::MoreUnknownKeys {
-                count: unknown - UNKNOWN_SAID_MAX,
-            });
+            notices.push(Notice::MoreUnknownKeys { count: unknown - UNKNOWN_SAID_MAX });
         }
         Ok(Self(settings))
     }
@@ -132,36 +123,20 @@ impl Layer {
     /// What the layer says to `scope`: what is meant for it alone goes before what is meant for any.
     fn told(&self, scope: Scope) -> Told {
         let any = self.0.iter().filter(|setting| setting.scope == Scope::Any);
-        let own = self
-            .0
-            .iter()
-            .filter(|setting| setting.scope == scope && scope != Scope::Any);
+        let own = self.0.iter().filter(|setting| setting.scope == scope && scope != Scope::Any);
         Told(any.chain(own).cloned().collect())
     }
 }
 
-fn say_unknown(
-    given: Given,
-    unknown: Unknown,
-    count: usize,
-    notices: &mut Vec<Notice>,
-) -> Result<(), ConfigError> {
+fn say_unknown(given: Given, unknown: Unknown, count: usize, notices: &mut Vec<Notice>) -> Result<(), ConfigError> {
     let Given { key, origin, .. } = given;
     if unknown == Unknown::Refused {
         let nearest = keys::nearest(&key);
-        return Err(ConfigError::UnknownKey {
-            origin,
-            key: shortened(&key),
-            nearest,
-        });
+        return Err(ConfigError::UnknownKey { origin, key: shortened(&key), nearest });
     }
     if count <= UNKNOWN_SAID_MAX {
         let nearest = keys::nearest(&key);
-        notices.push(Notice::UnknownKey {
-            origin,
-            key: shortened(&key),
-            nearest,
-        });
+        notices.push(Notice::UnknownKey { origin, key: shortened(&key), nearest });
     }
     Ok(())
 }
@@ -180,14 +155,8 @@ impl Setting {
         let text = given.text.trim().to_string();
         let (origin, mut scope) = (given.origin, given.scope);
         if text.len() > TEXT_BYTES_MAX || text.contains(char::is_control) {
-            let allowed =
-                format!("one line of at most {TEXT_BYTES_MAX} bytes without control characters");
-            return Err(ConfigError::BadValue {
-                origin,
-                key: key.name,
-                text: shortened(&text),
-                allowed,
-            });
+            let allowed = format!("one line of at most {TEXT_BYTES_MAX} bytes without control characters");
+            return Err(ConfigError::BadValue { origin, key: key.name, text: shortened(&text), allowed });
         }
         let key = match key.name {
             "actormqNamesrvListenPort" => namesrv_key(&mut scope, "listenPort", key),
@@ -198,20 +167,10 @@ impl Setting {
         if role == Role::Standalone && scope == Scope::Any && key.name == "listenPort" {
             scope = Scope::Broker;
         }
-        Ok(Self {
-            scope,
-            key,
-            text,
-            origin,
-        })
+        Ok(Self { scope, key, text, origin })
     }
 
-    fn replace(
-        &mut self,
-        later: Self,
-        twice: Twice,
-        notices: &mut Vec<Notice>,
-    ) -> Result<(), ConfigError> {
+    fn replace(&mut self, later: Self, twice: Twice, notices: &mut Vec<Notice>) -> Result<(), ConfigError> {
         if self.text == later.text {
             return Ok(());
         }
@@ -225,11 +184,7 @@ impl Setting {
             });
         }
         let (first, last) = (self.origin.clone(), later.origin.clone());
-        notices.push(Notice::SetTwice {
-            key: self.key.name,
-            first,
-            last,
-        });
+        notices.push(Notice::SetTwice { key: self.key.name, first, last });
         *self = later;
         Ok(())
     }
@@ -251,11 +206,7 @@ impl Source for Told {
 
     fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
         let value = |setting: &Setting| Value::new(Some(&setting.origin), setting.text.clone());
-        Ok(self
-            .0
-            .iter()
-            .map(|setting| (setting.key.name.to_string(), value(setting)))
-            .collect())
+        Ok(self.0.iter().map(|setting| (setting.key.name.to_string(), value(setting))).collect())
     }
 }
 
@@ -263,22 +214,14 @@ impl Source for Told {
 ///
 /// # Errors
 /// [`ConfigError::Syntax`], when the `config` crate refuses a value; no value that [`Layer::read`] passed is.
-pub(super) fn merged(
-    layers: &[Layer],
-    scope: Scope,
-) -> Result<BTreeMap<&'static str, (String, String)>, ConfigError> {
-    let failed = |error: config::ConfigError| ConfigError::Syntax {
-        origin: "settings".into(),
-        what: error.to_string(),
-    };
+pub(super) fn merged(layers: &[Layer], scope: Scope) -> Result<BTreeMap<&'static str, (String, String)>, ConfigError> {
+    let failed =
+        |error: config::ConfigError| ConfigError::Syntax { origin: "settings".into(), what: error.to_string() };
     let mut builder = Config::builder();
     for layer in layers {
         builder = builder.add_source(layer.told(scope));
     }
-    let values = builder
-        .build()
-        .and_then(|config| config.collect())
-        .map_err(failed)?;
+    let values = builder.build().and_then(|config| config.collect()).map_err(failed)?;
     let mut texts = BTreeMap::new();
     for (name, value) in values {
         let Some(key) = keys::find(&name) else {

@@ -48,69 +48,31 @@ pub struct Settings {
 pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let mut notices = Vec::new();
     let layers = read_layers(sources, &mut notices)?;
-    let mut loading = Loading {
-        sources,
-        layers: &layers,
-        notices,
-        used: BTreeSet::new(),
-    };
+    let mut loading = Loading { sources, layers: &layers, notices, used: BTreeSet::new() };
     let process = loading.fill::<ProcessConfig>(Scope::Any)?;
     let has_broker = sources.role != Role::Namesrv;
     let has_namesrv = sources.role != Role::Broker;
-    let broker = has_broker
-        .then(|| loading.fill::<BrokerConfig>(Scope::Broker))
-        .transpose()?;
-    let namesrv = has_namesrv
-        .then(|| loading.fill::<NamesrvConfig>(Scope::Namesrv))
-        .transpose()?;
+    let broker = has_broker.then(|| loading.fill::<BrokerConfig>(Scope::Broker)).transpose()?;
+    let namesrv = has_namesrv.then(|| loading.fill::<NamesrvConfig>(Scope::Namesrv)).transpose()?;
     let without_meaning = loading.unused()?;
     let mut notices = loading.notices;
     if !without_meaning.is_empty() {
-        notices.push(Notice::WithoutMeaning {
-            keys: without_meaning.iter().map(|(name, ..)| *name).collect(),
-        });
+        notices.push(Notice::WithoutMeaning { keys: without_meaning.iter().map(|(name, ..)| *name).collect() });
     }
-    Ok(Settings {
-        process,
-        broker,
-        namesrv,
-        notices,
-        without_meaning,
-    })
+    Ok(Settings { process, broker, namesrv, notices, without_meaning })
 }
 
 /// The layers, the weakest first.
 fn read_layers(sources: &Sources, notices: &mut Vec<Notice>) -> Result<[Layer; 3], ConfigError> {
-    let strict = Rules {
-        role: sources.role,
-        spelling: Spelling::Exact,
-        unknown: Unknown::Refused,
-        twice: Twice::Refused,
-    };
-    let snake = Rules {
-        spelling: Spelling::Snake,
-        ..strict
-    };
+    let strict =
+        Rules { role: sources.role, spelling: Spelling::Exact, unknown: Unknown::Refused, twice: Twice::Refused };
+    let snake = Rules { spelling: Spelling::Snake, ..strict };
     let in_file = match &sources.file {
         None => Layer::default(),
-        Some(path) if Form::of(path) == Form::Toml => {
-            Layer::read(file::given(path)?, snake, notices)?
-        }
+        Some(path) if Form::of(path) == Form::Toml => Layer::read(file::given(path)?, snake, notices)?,
         Some(path) => {
-            let unknown = if sources.strict {
-                Unknown::Refused
-            } else {
-                Unknown::Said
-            };
-            Layer::read(
-                file::given(path)?,
-                Rules {
-                    unknown,
-                    twice: Twice::LastCounts,
-                    ..strict
-                },
-                notices,
-            )?
+            let unknown = if sources.strict { Unknown::Refused } else { Unknown::Said };
+            Layer::read(file::given(path)?, Rules { unknown, twice: Twice::LastCounts, ..strict }, notices)?
         }
     };
     let environment = environment::given(&sources.environment, sources.role)?;
@@ -136,13 +98,11 @@ impl Loading<'_> {
         for (name, (text, origin)) in merged(self.layers, scope)? {
             let state = match C::binding(name) {
                 Some(binding) => {
-                    (binding.read)(&mut config, &text).map_err(|allowed| {
-                        ConfigError::BadValue {
-                            origin: origin.clone(),
-                            key: name,
-                            text: shortened(&text),
-                            allowed,
-                        }
+                    (binding.read)(&mut config, &text).map_err(|allowed| ConfigError::BadValue {
+                        origin: origin.clone(),
+                        key: name,
+                        text: shortened(&text),
+                        allowed,
                     })?;
                     self.used.insert(name);
                     State::Applied
@@ -151,14 +111,7 @@ impl Loading<'_> {
             };
             let is_ours = keys::find(name).is_some_and(|key| key.is_in(C::CLASSES));
             if state == State::Applied || is_ours {
-                config.provenance_mut().entries.insert(
-                    name,
-                    Entry {
-                        text,
-                        origin,
-                        state,
-                    },
-                );
+                config.provenance_mut().entries.insert(name, Entry { text, origin, state });
             }
         }
         let notices = config.check()?;
@@ -178,10 +131,7 @@ impl Loading<'_> {
             texts.extend(merged(self.layers, *scope)?);
         }
         let mut unused = Vec::new();
-        for (name, (text, origin)) in texts
-            .into_iter()
-            .filter(|(name, _)| !self.used.contains(name))
-        {
+        for (name, (text, origin)) in texts.into_iter().filter(|(name, _)| !self.used.contains(name)) {
             let kind = keys::find(name).map_or(keys::Kind::Text, |key| key.kind);
             kind.check(&text).map_err(|allowed| ConfigError::BadValue {
                 origin: origin.clone(),

@@ -70,17 +70,13 @@ impl NamesrvFiles {
     /// File of the key-value store.
     #[must_use]
     pub fn kv_config_path(&self) -> PathBuf {
-        self.kv_config
-            .clone()
-            .unwrap_or_else(|| self.data_dir.join("kvConfig.json"))
+        self.kv_config.clone().unwrap_or_else(|| self.data_dir.join("kvConfig.json"))
     }
 
     /// File that run-time updates go to when no `-c` file was given.
     #[must_use]
     pub fn config_store_path(&self) -> PathBuf {
-        self.config_store
-            .clone()
-            .unwrap_or_else(|| self.data_dir.join("namesrv.properties"))
+        self.config_store.clone().unwrap_or_else(|| self.data_dir.join("namesrv.properties"))
     }
 }
 
@@ -90,9 +86,7 @@ impl Default for NamesrvConfig {
             network: NamesrvNetwork::default(),
             files: NamesrvFiles::default(),
             routes: RouteRules::default(),
-            update_black_list: ["configBlackList", "configStorePath", "kvConfigPath"]
-                .map(String::from)
-                .to_vec(),
+            update_black_list: ["configBlackList", "configStorePath", "kvConfigPath"].map(String::from).to_vec(),
             provenance: Provenance::default(),
         }
     }
@@ -111,11 +105,7 @@ impl Default for NamesrvNetwork {
 
 impl Default for NamesrvFiles {
     fn default() -> Self {
-        Self {
-            data_dir: DATA_DIR.into(),
-            kv_config: None,
-            config_store: None,
-        }
+        Self { data_dir: DATA_DIR.into(), kv_config: None, config_store: None }
     }
 }
 

@@ -8,34 +8,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("{origin}: unknown key {key:?}{}", nearest_words(*nearest))]
-    UnknownKey {
-        origin: String,
-        key: String,
-        nearest: Option<&'static str>,
-    },
+    UnknownKey { origin: String, key: String, nearest: Option<&'static str> },
     #[error("{origin}: {key}={text:?} is not allowed: it must be {allowed}")]
-    BadValue {
-        origin: String,
-        key: &'static str,
-        text: String,
-        allowed: String,
-    },
+    BadValue { origin: String, key: &'static str, text: String, allowed: String },
     #[error("{flag} {text:?} is not allowed: it must be {allowed}")]
-    BadFlag {
-        flag: &'static str,
-        text: String,
-        allowed: String,
-    },
-    #[error(
-        "{key} is set twice: to {first_text:?} by {first}, to {second_text:?} by {second}; keep one of them"
-    )]
-    SetTwice {
-        key: &'static str,
-        first: String,
-        first_text: String,
-        second: String,
-        second_text: String,
-    },
+    BadFlag { flag: &'static str, text: String, allowed: String },
+    #[error("{key} is set twice: to {first_text:?} by {first}, to {second_text:?} by {second}; keep one of them")]
+    SetTwice { key: &'static str, first: String, first_text: String, second: String, second_text: String },
     #[error("{what}")]
     Contradiction { what: String },
     #[error("{}: cannot be read: {source}; name an existing file with -c", path.display())]
@@ -60,19 +39,11 @@ pub enum Notice {
     /// Keys of RocketMQ that were set and that mean nothing here.
     WithoutMeaning { keys: Vec<&'static str> },
     /// A key that neither RocketMQ nor ActorMQ knows.
-    UnknownKey {
-        origin: String,
-        key: String,
-        nearest: Option<&'static str>,
-    },
+    UnknownKey { origin: String, key: String, nearest: Option<&'static str> },
     /// More unknown keys than are worth a line each.
     MoreUnknownKeys { count: usize },
     /// A key that stands twice in one properties file: the last one counts, as in Java.
-    SetTwice {
-        key: &'static str,
-        first: String,
-        last: String,
-    },
+    SetTwice { key: &'static str, first: String, last: String },
     /// A value other than the one that was set, as RocketMQ has it, or one to look at again.
     Changed { what: String },
 }
@@ -91,16 +62,8 @@ impl fmt::Display for Notice {
             Self::WithoutMeaning { keys } => {
                 write!(f, "accepted, without meaning here: {}", keys.join(", "))
             }
-            Self::UnknownKey {
-                origin,
-                key,
-                nearest,
-            } => {
-                write!(
-                    f,
-                    "{origin}: unknown key {key:?} is ignored{}",
-                    nearest_words(*nearest)
-                )
+            Self::UnknownKey { origin, key, nearest } => {
+                write!(f, "{origin}: unknown key {key:?} is ignored{}", nearest_words(*nearest))
             }
             Self::MoreUnknownKeys { count } => write!(f, "{count} more unknown keys are ignored"),
             Self::SetTwice { key, first, last } => {
@@ -113,14 +76,9 @@ impl fmt::Display for Notice {
 
 /// `FILE:LINE`.
 pub(super) fn at(path: &Path, line: Option<usize>) -> String {
-    line.map_or_else(
-        || path.display().to_string(),
-        |line| format!("{}:{line}", path.display()),
-    )
+    line.map_or_else(|| path.display().to_string(), |line| format!("{}:{line}", path.display()))
 }
 
 fn nearest_words(nearest: Option<&'static str>) -> String {
-    nearest.map_or_else(String::new, |key| {
-        format!("; the nearest known key is {key}")
-    })
+    nearest.map_or_else(String::new, |key| format!("; the nearest known key is {key}"))
 }

@@ -16,12 +16,7 @@ impl Settings {
         section(&mut out, &self.process);
         for (name, text, origin) in &self.without_meaning {
             let kind = keys::find(name).map_or(Kind::Text, |key| key.kind);
-            value_line(
-                &mut out,
-                name,
-                &kind.toml(text),
-                &format!("{origin}; without meaning here"),
-            );
+            value_line(&mut out, name, &kind.toml(text), &format!("{origin}; without meaning here"));
         }
         if let Some(namesrv) = &self.namesrv {
             out.push_str("\n[namesrv]\n");

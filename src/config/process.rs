@@ -35,11 +35,7 @@ pub enum LogFormat {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self {
-            level: "info".into(),
-            format: LogFormat::Text,
-            dir: None,
-        }
+        Self { level: "info".into(), format: LogFormat::Text, dir: None }
     }
 }
 
@@ -79,25 +75,15 @@ const BINDINGS: &[Binding<ProcessConfig>] = bindings![
 fn level(text: &str) -> Read<String> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let is_level = |part: &str| LEVELS.iter().any(|level| part.eq_ignore_ascii_case(level));
-    let is_target = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':'))
-    };
-    let fits = text
-        .split(',')
-        .map(str::trim)
-        .all(|part| match part.split_once('=') {
-            Some((target, level)) => is_target(target) && is_level(level),
-            None => is_level(part),
-        });
+    let is_target =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':'));
+    let fits = text.split(',').map(str::trim).all(|part| match part.split_once('=') {
+        Some((target, level)) => is_target(target) && is_level(level),
+        None => is_level(part),
+    });
     if fits {
         Ok(text.into())
     } else {
-        Err(format!(
-            "one of {}, or target=level pairs separated by commas",
-            LEVELS.join(", ")
-        ))
+        Err(format!("one of {}, or target=level pairs separated by commas", LEVELS.join(", ")))
     }
 }

@@ -37,11 +37,7 @@ pub fn decode(bytes: &[u8]) -> String {
 /// [`BadEscape`], with its line.
 pub fn parse(text: &str) -> Result<Vec<Property>, BadEscape> {
     let mut properties = Vec::new();
-    let mut lines = Lines {
-        text,
-        at: 0,
-        number: 0,
-    };
+    let mut lines = Lines { text, at: 0, number: 0 };
     while let Some(first) = lines.next() {
         let content = first.content.trim_start_matches(is_blank);
         if content.is_empty() || content.starts_with(['#', '!']) {
@@ -73,9 +69,7 @@ pub fn parse(text: &str) -> Result<Vec<Property>, BadEscape> {
 /// [`BadEscape`], with its line.
 pub fn pairs(body: &[u8]) -> Result<Vec<(String, String)>, BadEscape> {
     let found = parse(&decode(body))?.into_iter();
-    Ok(found
-        .map(|property| (property.key, property.value))
-        .collect())
+    Ok(found.map(|property| (property.key, property.value)).collect())
 }
 
 /// One line that reads back as this key and value, without line end. Characters beyond ASCII are escaped, for Java reads
@@ -144,19 +138,10 @@ impl<'a> Iterator for Lines<'a> {
         let rest = self.text.get(start..).filter(|rest| !rest.is_empty())?;
         let length = rest.find(['\n', '\r']).unwrap_or(rest.len());
         let (content, ending) = rest.split_at(length);
-        let ending_bytes = if ending.starts_with("\r\n") {
-            2
-        } else {
-            ending.len().min(1)
-        };
+        let ending_bytes = if ending.starts_with("\r\n") { 2 } else { ending.len().min(1) };
         self.at = start + length + ending_bytes;
         self.number += 1;
-        Some(Line {
-            content,
-            start,
-            end: self.at,
-            number: self.number,
-        })
+        Some(Line { content, start, end: self.at, number: self.number })
     }
 }
 
@@ -180,10 +165,7 @@ fn split(line: &str) -> (&str, &str) {
         .map_or(line.len(), |(at, _)| at);
     let (key, rest) = line.split_at(key_end);
     let rest = rest.trim_start_matches(is_blank);
-    let value = rest
-        .strip_prefix(['=', ':'])
-        .unwrap_or(rest)
-        .trim_start_matches(is_blank);
+    let value = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start_matches(is_blank);
     (key, value)
 }
 
@@ -244,9 +226,7 @@ mod tests {
 
     fn read(text: &str) -> Vec<(String, String, usize)> {
         let found = parse(text).unwrap().into_iter();
-        found
-            .map(|property| (property.key, property.value, property.line))
-            .collect()
+        found.map(|property| (property.key, property.value, property.line)).collect()
     }
 
     fn pair(key: &str, value: &str, line: usize) -> (String, String, usize) {
@@ -272,12 +252,8 @@ mod tests {
     #[test]
     fn a_final_backslash_continues_a_line_and_a_double_one_does_not() {
         let text = "addr=a;\\\n   # b;\\\r\n\tc\nwin=C:\\\\\nnext=\\u00e9\\t\\q\nend=x\\";
-        let expected = [
-            pair("addr", "a;# b;c", 1),
-            pair("win", "C:\\", 4),
-            pair("next", "é\tq", 5),
-            pair("end", "x", 6),
-        ];
+        let expected =
+            [pair("addr", "a;# b;c", 1), pair("win", "C:\\", 4), pair("next", "é\tq", 5), pair("end", "x", 6)];
         assert_eq!(read(text), expected);
     }
 

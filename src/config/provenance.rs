@@ -36,9 +36,7 @@ pub(super) enum State {
 impl Provenance {
     /// Where the key's value came from: `--name`, `broker.conf:3`, …, `default`.
     pub(super) fn origin(&self, key: &str) -> &str {
-        self.entries
-            .get(key)
-            .map_or("default", |entry| entry.origin.as_str())
+        self.entries.get(key).map_or("default", |entry| entry.origin.as_str())
     }
 
     /// Notes that the key's field has another value than the one that was set.

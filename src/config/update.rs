@@ -10,9 +10,7 @@ use super::binding::{Effect, Keyed};
 use super::broker::BrokerConfig;
 use super::file::{self, Form};
 use super::keys::{self, Key};
-use super::layer::{
-    Given, Layer, Role, Rules, Scope, Setting, Spelling, Twice, Unknown, shortened,
-};
+use super::layer::{Given, Layer, Role, Rules, Scope, Setting, Spelling, Twice, Unknown, shortened};
 use super::namesrv::NamesrvConfig;
 use super::notice::{ConfigError, Notice};
 use super::properties;
@@ -23,12 +21,7 @@ use super::toml;
 const PAIRS_MAX: usize = 4_096;
 /// Keys that no update may touch, whatever `configBlackList` says.
 const BROKER_BLACK_LIST: [&str; 3] = ["brokerConfigPath", "rocketmqHome", "configBlackList"];
-const NAMESRV_BLACK_LIST: [&str; 4] = [
-    "configBlackList",
-    "configStorePath",
-    "kvConfigPath",
-    "rocketmqHome",
-];
+const NAMESRV_BLACK_LIST: [&str; 4] = ["configBlackList", "configStorePath", "kvConfigPath", "rocketmqHome"];
 
 /// What an update did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,10 +70,7 @@ impl BrokerConfig {
     /// # Errors
     /// [`ConfigError::BlackListed`] (to be answered with code 16), too many pairs, a value that is not allowed or that
     /// contradicts another, with `--strict` an unknown key.
-    pub fn apply_update(
-        &self,
-        pairs: &[(String, String)],
-    ) -> Result<(Self, UpdateReport), ConfigError> {
+    pub fn apply_update(&self, pairs: &[(String, String)]) -> Result<(Self, UpdateReport), ConfigError> {
         refuse_black_listed(pairs, &BROKER_BLACK_LIST, &self.identity.update_black_list)?;
         updated(self, pairs, Scope::Broker)
     }
@@ -106,10 +96,7 @@ impl NamesrvConfig {
     ///
     /// # Errors
     /// The same.
-    pub fn apply_update(
-        &self,
-        pairs: &[(String, String)],
-    ) -> Result<(Self, UpdateReport), ConfigError> {
+    pub fn apply_update(&self, pairs: &[(String, String)]) -> Result<(Self, UpdateReport), ConfigError> {
         refuse_black_listed(pairs, &NAMESRV_BLACK_LIST, &self.update_black_list)?;
         updated(self, pairs, Scope::Namesrv)
     }
@@ -125,20 +112,12 @@ impl NamesrvConfig {
     /// # Errors
     /// As [`BrokerConfig::save`].
     pub fn save(&self, report: &UpdateReport) -> Result<Saved, ConfigError> {
-        let path = self
-            .provenance
-            .file
-            .clone()
-            .unwrap_or_else(|| self.files.config_store_path());
+        let path = self.provenance.file.clone().unwrap_or_else(|| self.files.config_store_path());
         save(Some(path), report, Scope::Namesrv)
     }
 }
 
-fn refuse_black_listed(
-    pairs: &[(String, String)],
-    fixed: &[&str],
-    set: &[String],
-) -> Result<(), ConfigError> {
+fn refuse_black_listed(pairs: &[(String, String)], fixed: &[&str], set: &[String]) -> Result<(), ConfigError> {
     let is_listed = |key: &str| fixed.contains(&key) || set.iter().any(|listed| listed == key);
     match pairs.iter().find(|(key, _)| is_listed(key)) {
         Some((key, _)) => Err(ConfigError::BlackListed { key: key.clone() }),
@@ -146,32 +125,17 @@ fn refuse_black_listed(
     }
 }
 
-fn updated<C: Keyed>(
-    config: &C,
-    pairs: &[(String, String)],
-    scope: Scope,
-) -> Result<(C, UpdateReport), ConfigError> {
+fn updated<C: Keyed>(config: &C, pairs: &[(String, String)], scope: Scope) -> Result<(C, UpdateReport), ConfigError> {
     if pairs.len() > PAIRS_MAX {
-        return Err(ConfigError::TooMany {
-            count: pairs.len(),
-            count_max: PAIRS_MAX,
-        });
+        return Err(ConfigError::TooMany { count: pairs.len(), count_max: PAIRS_MAX });
     }
     let mut report = UpdateReport::default();
     let layer = read_pairs(config, pairs, scope, &mut report)?;
-    let mut update = Update {
-        next: config.clone(),
-        at_next_start: started_again(config),
-        report,
-    };
+    let mut update = Update { next: config.clone(), at_next_start: started_again(config), report };
     for setting in layer.0 {
         update.take(setting)?;
     }
-    let Update {
-        mut next,
-        mut at_next_start,
-        mut report,
-    } = update;
+    let Update { mut next, mut at_next_start, mut report } = update;
     let said_before = config.clone().check()?;
     let said = next.check()?.into_iter().chain(at_next_start.check()?);
     for notice in said.filter(|notice| !said_before.contains(notice)) {
@@ -196,30 +160,19 @@ struct Update<C> {
 
 impl<C: Keyed> Update<C> {
     fn take(&mut self, setting: Setting) -> Result<(), ConfigError> {
-        let Setting {
-            key, text, origin, ..
-        } = setting;
-        let state = self
-            .put(key, &text)
-            .map_err(|allowed| ConfigError::BadValue {
-                origin: origin.clone(),
-                key: key.name,
-                text: shortened(&text),
-                allowed,
-            })?;
+        let Setting { key, text, origin, .. } = setting;
+        let state = self.put(key, &text).map_err(|allowed| ConfigError::BadValue {
+            origin: origin.clone(),
+            key: key.name,
+            text: shortened(&text),
+            allowed,
+        })?;
         if state == State::WithoutMeaning {
             self.report.without_meaning.push(key.name);
         }
-        let entry = Entry {
-            text: text.clone(),
-            origin,
-            state,
-        };
+        let entry = Entry { text: text.clone(), origin, state };
         for config in [&mut self.next, &mut self.at_next_start] {
-            config
-                .provenance_mut()
-                .entries
-                .insert(key.name, entry.clone());
+            config.provenance_mut().entries.insert(key.name, entry.clone());
         }
         self.report.set.insert(key.name, text);
         Ok(())
@@ -241,11 +194,7 @@ impl<C: Keyed> Update<C> {
 /// The configuration as the next start would find it, with what is pending.
 fn started_again<C: Keyed>(config: &C) -> C {
     let mut next = config.clone();
-    let pending = config
-        .provenance()
-        .entries
-        .iter()
-        .filter(|(_, entry)| entry.state == State::Pending);
+    let pending = config.provenance().entries.iter().filter(|(_, entry)| entry.state == State::Pending);
     for (key, entry) in pending {
         if let Some(binding) = C::binding(key) {
             // It was read without error when it was set.
@@ -263,17 +212,9 @@ fn read_pairs<C: Keyed>(
 ) -> Result<Layer, ConfigError> {
     let strict = config.provenance().strict;
     let rules = Rules {
-        role: if scope == Scope::Broker {
-            Role::Broker
-        } else {
-            Role::Namesrv
-        },
+        role: if scope == Scope::Broker { Role::Broker } else { Role::Namesrv },
         spelling: Spelling::Exact,
-        unknown: if strict {
-            Unknown::Refused
-        } else {
-            Unknown::Said
-        },
+        unknown: if strict { Unknown::Refused } else { Unknown::Said },
         twice: Twice::LastCounts,
     };
     let given = pairs.iter().map(|(key, text)| Given {
@@ -290,16 +231,8 @@ fn read_pairs<C: Keyed>(
 fn change<C: Keyed>(old: &C, new: &C, key: &'static str) -> Option<Change> {
     let effect = C::binding(key).map_or(Effect::Now, |binding| binding.effect);
     C::binding(key)?;
-    let (old, new) = (
-        effective(old, key).unwrap_or_default(),
-        effective(new, key).unwrap_or_default(),
-    );
-    (old != new).then_some(Change {
-        key,
-        old,
-        new,
-        effect,
-    })
+    let (old, new) = (effective(old, key).unwrap_or_default(), effective(new, key).unwrap_or_default());
+    (old != new).then_some(Change { key, old, new, effect })
 }
 
 /// The key's value as 26 and 319 answer it: what the next start will have where that is pending, else the field's, else
@@ -316,8 +249,7 @@ fn effective<C: Keyed>(config: &C, name: &str) -> Option<String> {
 
 fn listed<C: Keyed>(config: &C) -> String {
     let answered = keys::all().iter().filter(|key| key.is_in(C::CLASSES));
-    let lines =
-        answered.filter_map(|key| Some(format!("{}={}\n", key.name, effective(config, key.name)?)));
+    let lines = answered.filter_map(|key| Some(format!("{}={}\n", key.name, effective(config, key.name)?)));
     lines.collect()
 }
 
@@ -328,30 +260,14 @@ fn save(path: Option<PathBuf>, report: &UpdateReport, scope: Scope) -> Result<Sa
     if report.set.is_empty() {
         return Ok(Saved::To(path));
     }
-    let text = if path.exists() {
-        file::read(&path)?
-    } else {
-        String::new()
-    };
-    let changes: Vec<(&str, &str)> = report
-        .set
-        .iter()
-        .map(|(key, text)| (*key, text.as_str()))
-        .collect();
-    let refused = |what: String| ConfigError::NotRewritable {
-        path: path.clone(),
-        what,
-    };
+    let text = if path.exists() { file::read(&path)? } else { String::new() };
+    let changes: Vec<(&str, &str)> = report.set.iter().map(|(key, text)| (*key, text.as_str())).collect();
+    let refused = |what: String| ConfigError::NotRewritable { path: path.clone(), what };
     let rewritten = match Form::of(&path) {
-        Form::Properties => {
-            properties::rewrite(&text, &changes).map_err(|error| refused(error.to_string()))?
-        }
+        Form::Properties => properties::rewrite(&text, &changes).map_err(|error| refused(error.to_string()))?,
         Form::Toml => toml::rewrite(&text, &changes, scope).map_err(refused)?,
     };
-    write_whole(&path, &rewritten).map_err(|source| ConfigError::Unwritable {
-        path: path.clone(),
-        source,
-    })?;
+    write_whole(&path, &rewritten).map_err(|source| ConfigError::Unwritable { path: path.clone(), source })?;
     Ok(Saved::To(path))
 }
 

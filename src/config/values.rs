@@ -39,11 +39,7 @@ impl NamesrvAddress {
         if port == 0 || !is_host(host) {
             return Err(allowed());
         }
-        Ok(Self(if host.contains(':') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        }))
+        Ok(Self(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }))
     }
 
     /// `host:port`, as a resolver takes it.
@@ -74,14 +70,10 @@ impl DelayLevels {
     }
 
     fn parse(text: &str) -> Read<Self> {
-        let allowed =
-            || format!("1 to {ITEMS_MAX} delays such as 1s 5m 2h 1d, separated by blanks");
+        let allowed = || format!("1 to {ITEMS_MAX} delays such as 1s 5m 2h 1d, separated by blanks");
         let millis: Option<Vec<u64>> = text.split_ascii_whitespace().map(delay_millis).collect();
         match millis {
-            Some(millis) if (1..=ITEMS_MAX).contains(&millis.len()) => Ok(Self {
-                text: text.to_string(),
-                millis,
-            }),
+            Some(millis) if (1..=ITEMS_MAX).contains(&millis.len()) => Ok(Self { text: text.to_string(), millis }),
             _ => Err(allowed()),
         }
     }
@@ -90,10 +82,7 @@ impl DelayLevels {
 impl Default for DelayLevels {
     fn default() -> Self {
         let text = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h";
-        Self {
-            text: text.into(),
-            millis: text.split(' ').filter_map(delay_millis).collect(),
-        }
+        Self { text: text.into(), millis: text.split(' ').filter_map(delay_millis).collect() }
     }
 }
 
@@ -116,11 +105,7 @@ where
 {
     move |text| match text.parse::<T>() {
         Ok(value) if range.contains(&value) => Ok(value),
-        _ => Err(format!(
-            "a whole number{unit} from {} to {}",
-            range.start(),
-            range.end()
-        )),
+        _ => Err(format!("a whole number{unit} from {} to {}", range.start(), range.end())),
     }
 }
 
@@ -137,19 +122,13 @@ pub(super) fn switch(text: &str) -> Read<bool> {
 
 /// Any text on one line that is not empty.
 pub(super) fn text(text: &str) -> Read<String> {
-    if text.is_empty() {
-        Err("a text that is not empty".into())
-    } else {
-        Ok(text.into())
-    }
+    if text.is_empty() { Err("a text that is not empty".into()) } else { Ok(text.into()) }
 }
 
 /// A name that can be a topic's name and a directory's: no blank, no slash, not `.` or `..`, at most 127 bytes.
 pub(super) fn name(text: &str) -> Read<String> {
     let fits = (1..=127).contains(&text.len())
-        && !text.chars().any(|c| {
-            c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\' | ':' | ';' | ',')
-        })
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\' | ':' | ';' | ','))
         && !matches!(text, "." | "..");
     if fits {
         Ok(text.into())
@@ -164,17 +143,14 @@ pub(super) fn ip(text: &str) -> Read<IpAddr> {
     if bare == "localhost" {
         return Ok(IpAddr::from([127, 0, 0, 1]));
     }
-    bare.parse()
-        .map_err(|_| "an IP address such as 0.0.0.0, 192.168.0.5 or ::".into())
+    bare.parse().map_err(|_| "an IP address such as 0.0.0.0, 192.168.0.5 or ::".into())
 }
 
 /// An IP address or a host name, without port; empty is unset.
 pub(super) fn host(text: &str) -> Read<Option<String>> {
     match text {
         "" => Ok(None),
-        _ if is_host(text) && !text.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()) => {
-            Ok(Some(text.into()))
-        }
+        _ if is_host(text) && !text.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()) => Ok(Some(text.into())),
         _ => Err("an IP address or a host name that others can reach, without port".into()),
     }
 }
@@ -205,9 +181,7 @@ pub(super) fn segment_bytes(text: &str) -> Read<u32> {
         Ok(bytes) if bytes.is_multiple_of(PAGE_BYTES) => Ok(bytes),
         _ => {
             let (least, most) = (SEGMENT_BYTES.start(), SEGMENT_BYTES.end());
-            Err(format!(
-                "a multiple of {PAGE_BYTES} from {least} to {most} (bytes)"
-            ))
+            Err(format!("a multiple of {PAGE_BYTES} from {least} to {most} (bytes)"))
         }
     }
 }
@@ -220,11 +194,7 @@ pub(super) fn optional_port(text: &str) -> Read<Option<u16>> {
 
 /// A directory or file.
 pub(super) fn path(text: &str) -> Read<PathBuf> {
-    if text.is_empty() {
-        Err("a path".into())
-    } else {
-        Ok(PathBuf::from(text))
-    }
+    if text.is_empty() { Err("a path".into()) } else { Ok(PathBuf::from(text)) }
 }
 
 /// One directory or file; empty is unset.
@@ -232,44 +202,25 @@ pub(super) fn optional_path(text: &str) -> Read<Option<PathBuf>> {
     if text.contains(',') {
         return Err("one path (several, separated by commas, are not supported)".into());
     }
-    Ok(Some(text)
-        .filter(|text| !text.is_empty())
-        .map(PathBuf::from))
+    Ok(Some(text).filter(|text| !text.is_empty()).map(PathBuf::from))
 }
 
 /// `host:port;host:port`; empty is none.
 pub(super) fn addresses(text: &str) -> Read<Vec<NamesrvAddress>> {
     let mut found = Vec::new();
-    for part in text
-        .split([';', ','])
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-    {
+    for part in text.split([';', ',']).map(str::trim).filter(|part| !part.is_empty()) {
         let address = NamesrvAddress::parse(part)?;
         if !found.contains(&address) {
             found.push(address);
         }
     }
-    if found.len() > ITEMS_MAX {
-        Err(format!("at most {ITEMS_MAX} addresses"))
-    } else {
-        Ok(found)
-    }
+    if found.len() > ITEMS_MAX { Err(format!("at most {ITEMS_MAX} addresses")) } else { Ok(found) }
 }
 
 /// Names separated by `;`.
 pub(super) fn names(text: &str) -> Read<Vec<String>> {
-    let found: Vec<String> = text
-        .split(';')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(String::from)
-        .collect();
-    if found.len() > ITEMS_MAX {
-        Err(format!("at most {ITEMS_MAX} names"))
-    } else {
-        Ok(found)
-    }
+    let found: Vec<String> = text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(String::from).collect();
+    if found.len() > ITEMS_MAX { Err(format!("at most {ITEMS_MAX} names")) } else { Ok(found) }
 }
 
 /// Hours of the day separated by `;`.
@@ -304,9 +255,7 @@ pub(super) fn one_of<T: Shown + Copy>(text: &str, values: &[T]) -> Read<T> {
 fn is_host(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()
         || ((1..=253).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')))
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')))
 }
 
 impl Shown for DelayLevels {
@@ -323,12 +272,7 @@ impl Shown for PathBuf {
 
 impl Shown for Vec<u8> {
     fn shown(&self) -> Option<String> {
-        Some(
-            self.iter()
-                .map(|hour| format!("{hour:02}"))
-                .collect::<Vec<_>>()
-                .join(";"),
-        )
+        Some(self.iter().map(|hour| format!("{hour:02}")).collect::<Vec<_>>().join(";"))
     }
 }
 
@@ -340,11 +284,7 @@ impl Shown for Vec<String> {
 
 impl Shown for Vec<NamesrvAddress> {
     fn shown(&self) -> Option<String> {
-        let text = self
-            .iter()
-            .map(NamesrvAddress::as_str)
-            .collect::<Vec<_>>()
-            .join(";");
+        let text = self.iter().map(NamesrvAddress::as_str).collect::<Vec<_>>().join(";");
         Some(text).filter(|text| !text.is_empty())
     }
 }
@@ -373,10 +313,7 @@ mod tests {
 
     #[test]
     fn delay_levels_are_read_in_their_units() {
-        assert_eq!(
-            delay_levels("1s 2m 3h  4d").unwrap().millis(),
-            [1_000, 120_000, 10_800_000, 345_600_000]
-        );
+        assert_eq!(delay_levels("1s 2m 3h  4d").unwrap().millis(), [1_000, 120_000, 10_800_000, 345_600_000]);
         assert_eq!(DelayLevels::default().millis().len(), 18);
         for wrong in ["", "s", "1", "1x", "-1s", "1s,2s", "99999999999s", "é"] {
             assert!(delay_levels(wrong).is_err(), "{wrong}");
@@ -387,16 +324,7 @@ mod tests {
     fn addresses_of_name_servers_are_normalised_and_checked() {
         let read = addresses("a:9876; 10.0.0.1:9876;a:9876;[::1]:9876;").unwrap();
         assert_eq!(read.shown().unwrap(), "a:9876;10.0.0.1:9876;[::1]:9876");
-        for wrong in [
-            "a",
-            "a:",
-            "a:0",
-            "a:65536",
-            ":1",
-            "a b:1",
-            "http://a:1",
-            "a/b:1",
-        ] {
+        for wrong in ["a", "a:", "a:0", "a:65536", ":1", "a b:1", "http://a:1", "a/b:1"] {
             assert!(addresses(wrong).is_err(), "{wrong}");
         }
         assert_eq!(addresses("").unwrap(), []);
@@ -404,10 +332,7 @@ mod tests {
 
     #[test]
     fn a_broker_can_be_advertised_by_address_or_name() {
-        assert_eq!(
-            host("broker-1.example.com").unwrap().as_deref(),
-            Some("broker-1.example.com")
-        );
+        assert_eq!(host("broker-1.example.com").unwrap().as_deref(), Some("broker-1.example.com"));
         assert_eq!(host("::1").unwrap().as_deref(), Some("::1"));
         assert_eq!(host("").unwrap(), None);
         for wrong in ["0.0.0.0", "::", "10.0.0.1:10911", "a b"] {

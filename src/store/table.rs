@@ -13,6 +13,7 @@
 //! Order of a write: `tmp` is written and synced, `x.json` becomes `bak`, `tmp` becomes `x.json`, the directory is synced.
 //! After a crash between any two of these steps a whole table is found, the new or the old one.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -54,7 +55,7 @@ impl TableFile {
     ///
     /// # Errors
     /// [`TableError::Unreadable`] when neither is understood, [`TableError::Disk`] when a file cannot be set aside.
-    pub fn load<T>(&self, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, TableError> {
+    pub fn load<T, E: Display>(&self, parse: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>, TableError> {
         let reason = match read(&self.path, &parse) {
             Found::Table(table) => return Ok(Some(table)),
             Found::Nothing => None,
@@ -106,7 +107,7 @@ enum Found<T> {
     Broken(String),
 }
 
-fn read<T>(path: &Path, parse: &impl Fn(&str) -> Result<T, String>) -> Found<T> {
+fn read<T, E: Display>(path: &Path, parse: &impl Fn(&str) -> Result<T, E>) -> Found<T> {
     let mut text = String::new();
     let result = File::open(path).and_then(|file| file.take(TABLE_BYTES_MAX + 1).read_to_string(&mut text));
     match result {
@@ -118,7 +119,7 @@ fn read<T>(path: &Path, parse: &impl Fn(&str) -> Result<T, String>) -> Found<T> 
         Ok(_) if text.trim_matches(['\0', ' ', '\n', '\r', '\t']).is_empty() => Found::Nothing,
         Ok(_) => match parse(&text) {
             Ok(table) => Found::Table(table),
-            Err(reason) => Found::Broken(reason),
+            Err(reason) => Found::Broken(reason.to_string()),
         },
     }
 }

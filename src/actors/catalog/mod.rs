@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use crate::store::table::TableError;
 
 pub mod data_version;
+pub mod groups;
+pub mod members;
 pub mod offsets;
 mod snapshot;
+pub mod statistics;
 pub mod topics;
 
 /// Why a part of the catalog cannot be opened or saved.

@@ -30,11 +30,11 @@ pub use self::messages::{
 };
 pub use self::view::{OffsetsView, Progress, Queues};
 use super::CatalogError;
-use super::data_version::DataVersion;
+use super::data_version::{self, DataVersion};
 use super::snapshot::{self, Encode, Persistent, Snapshot};
 use crate::actors::Stop;
 use crate::config::BrokerConfig;
-use crate::protocol::json::Style;
+use crate::protocol::body::{Body, ConfigFile};
 use crate::protocol::names::{Group, QueueId, QueueKey, QueueOffset, Topic};
 use crate::store::table::TableFile;
 
@@ -141,7 +141,7 @@ impl Offsets {
     fn count_commit(&mut self) {
         self.commits += 1;
         if self.commits.is_multiple_of(COMMITS_PER_VERSION) {
-            self.version = self.version.next();
+            self.version = data_version::next(self.version);
         }
     }
 
@@ -185,7 +185,7 @@ impl Offsets {
                 }
             }
         }
-        self.version = self.version.next();
+        self.version = data_version::next(self.version);
     }
 
     fn lower(&mut self, ends: &HashMap<QueueKey, QueueOffset>) -> usize {
@@ -207,7 +207,7 @@ impl Offsets {
             }
         }
         if lowered > 0 {
-            self.version = self.version.next();
+            self.version = data_version::next(self.version);
         }
         lowered
     }
@@ -240,7 +240,7 @@ impl Persistent for Offsets {
 
     fn encode(&self) -> Encode {
         let (version, view, foreign) = (self.version, self.view.clone(), self.foreign.clone());
-        Box::new(move || file::encode(version, &view, &foreign, Style::Pretty))
+        Box::new(move || file::body(version, &view, foreign).encode_file())
     }
 }
 
@@ -284,10 +284,10 @@ impl Handler<EncodeOffsets> for Offsets {
 
     fn handle(&mut self, _: EncodeOffsets, _: &mut Context<Self>) -> Self::Result {
         let (version, view, foreign) = (self.version, self.view.clone(), self.foreign.clone());
-        let encode = move || file::encode(version, &view, &foreign, Style::Compact);
+        let encode = move || file::body(version, &view, foreign).encode();
         Box::pin(async move {
             let encoded = tokio::task::spawn_blocking(encode).await;
-            encoded.ok().and_then(Result::ok).unwrap_or_default()
+            encoded.unwrap_or_default()
         })
     }
 }
@@ -342,7 +342,7 @@ impl Handler<ForgetTopic> for Offsets {
 
     fn handle(&mut self, gone: ForgetTopic, context: &mut Context<Self>) {
         if self.keep_if(|_, topic| *topic != gone.topic) {
-            self.version = self.version.next();
+            self.version = data_version::next(self.version);
             snapshot::changed(self, context);
         }
     }
@@ -353,7 +353,7 @@ impl Handler<ForgetGroup> for Offsets {
 
     fn handle(&mut self, gone: ForgetGroup, context: &mut Context<Self>) {
         if self.keep_if(|group, _| *group != gone.group) {
-            self.version = self.version.next();
+            self.version = data_version::next(self.version);
             snapshot::changed(self, context);
         }
     }

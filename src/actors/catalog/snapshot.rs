@@ -7,14 +7,13 @@ use actix::prelude::*;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::protocol::json::JsonError;
 use crate::store::table::{TableError, TableFile};
 
 /// Pause after a write that failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Makes the text of a table; called on a thread that may block.
-pub(super) type Encode = Box<dyn FnOnce() -> Result<Vec<u8>, JsonError> + Send>;
+pub(super) type Encode = Box<dyn FnOnce() -> Vec<u8> + Send>;
 
 /// An owner of a table with a file.
 pub(super) trait Persistent: Actor<Context = Context<Self>> {
@@ -123,13 +122,5 @@ async fn write(file: Arc<Mutex<TableFile>>, encode: Encode) -> Result<(), TableE
     let file = file.lock_owned().await;
     let path = file.path().to_owned();
     let failed = |error| TableError::Disk { action: "encoding", path, source: std::io::Error::other(error) };
-    let work = move || match encode() {
-        Ok(content) => file.save(&content),
-        Err(error) => Err(TableError::Disk {
-            action: "encoding",
-            path: file.path().to_owned(),
-            source: std::io::Error::other(error),
-        }),
-    };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(error)))
+    tokio::task::spawn_blocking(move || file.save(&encode())).await.unwrap_or_else(|error| Err(failed(error)))
 }

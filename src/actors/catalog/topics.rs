@@ -33,13 +33,15 @@ pub use self::messages::{
 };
 pub use self::system::own_names;
 pub use self::table::{
-    PERM_INHERIT, PERM_READ, PERM_WRITE, SLOTS_MAX, TOPIC_QUEUES_MAX, TopicConfig, TopicEntry, TopicFilter, TopicTable,
+    PERM_INHERIT, PERM_READ, PERM_WRITE, SLOTS_MAX, TOPIC_QUEUES_MAX, TopicConfig, TopicCounters, TopicEntry,
+    TopicFilter, TopicTable,
 };
 use super::CatalogError;
-use super::data_version::DataVersion;
-use super::offsets::ForgetTopic;
+use super::data_version::{self, DataVersion};
+use super::offsets::{ForgetTopic, Offsets};
 use super::snapshot::{self, Encode, Persistent, Snapshot};
 use crate::actors::Stop;
+use crate::actors::door::Door;
 use crate::actors::log::doors::{LogDoors, QueueError};
 use crate::config::BrokerConfig;
 use crate::protocol::names::{AUTO_CREATE_TOPIC, Topic};
@@ -59,7 +61,7 @@ pub struct Topics {
     /// Topics whose last incarnation's queues are being deleted.
     dying: HashSet<Topic>,
     log: LogDoors,
-    offsets: Recipient<ForgetTopic>,
+    offsets: Door<Offsets>,
     registration: Option<Recipient<TopicsChanged>>,
 }
 
@@ -73,7 +75,7 @@ impl Topics {
         config: Arc<ArcSwap<BrokerConfig>>,
         table: Arc<TopicTable>,
         log: LogDoors,
-        offsets: Recipient<ForgetTopic>,
+        offsets: Door<Offsets>,
     ) -> Result<Self, CatalogError> {
         let settings = config.load_full();
         let path = settings.store.data_dir.join("config").join("topics.json");
@@ -156,7 +158,7 @@ impl Topics {
 
     /// Counts a change, has it written and announced.
     fn renew(&mut self, changed: Vec<Arc<TopicEntry>>, deleted: Vec<Topic>, context: &mut Context<Self>) {
-        self.version = self.version.next();
+        self.version = data_version::next(self.version);
         if let Some(registration) = &self.registration {
             registration.do_send(TopicsChanged { version: self.version, changed, deleted });
         }
@@ -164,7 +166,9 @@ impl Topics {
     }
 
     fn delete(&mut self, topic: Topic, context: &mut Context<Self>) -> ResponseActFuture<Self, Result<(), QueueError>> {
-        if self.table.remove(&topic).is_some() {
+        let removed = self.table.remove(&topic);
+        let slots = removed.as_ref().map(|entry| entry.slots.to_vec()).unwrap_or_default();
+        if removed.is_some() {
             tracing::info!(%topic, "deleted a topic");
             self.renew(Vec::new(), vec![topic.clone()], context);
         }
@@ -173,8 +177,8 @@ impl Topics {
         let (done, answer) = tokio::sync::oneshot::channel();
         let name = topic.clone();
         let work = async move {
-            let forgotten = offsets.send(ForgetTopic { topic: name.clone() }).await;
-            let deleted = log.delete_topic(&name).await;
+            let forgotten = offsets.ask(ForgetTopic { topic: name.clone() }).await;
+            let deleted = log.delete_topic(&name, slots).await;
             forgotten.map_err(|_| QueueError::Unavailable).and(deleted)
         };
         // The work is the actor's own, so that it goes on when the one who asked hangs up.

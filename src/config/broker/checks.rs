@@ -34,13 +34,8 @@ fn changed(notices: &mut Vec<Notice>, what: String) {
 }
 
 fn check_role(config: &mut BrokerConfig, notices: &mut Vec<Notice>) -> Checked {
-    let is_on = |key: &str| {
-        config
-            .provenance
-            .entries
-            .get(key)
-            .is_some_and(|entry| entry.text.eq_ignore_ascii_case("true"))
-    };
+    let is_on =
+        |key: &str| config.provenance.entries.get(key).is_some_and(|entry| entry.text.eq_ignore_ascii_case("true"));
     if is_on("enableControllerMode") && is_on("enableDLegerCommitLog") {
         let origin = |key: &str| config.provenance.origin(key).to_string();
         return contradiction(format!(
@@ -58,10 +53,7 @@ fn check_role(config: &mut BrokerConfig, notices: &mut Vec<Notice>) -> Checked {
         (BrokerRole::AsyncMaster | BrokerRole::SyncMaster, _) => {
             config.identity.broker_id = 0;
             config.provenance.force("brokerId");
-            changed(
-                notices,
-                format!("{id} becomes 0, for {role} is a master; a slave needs brokerRole=SLAVE"),
-            );
+            changed(notices, format!("{id} becomes 0, for {role} is a master; a slave needs brokerRole=SLAVE"));
             Ok(())
         }
     }
@@ -84,21 +76,14 @@ fn check_ports(config: &BrokerConfig) -> Checked {
 
 fn check_sizes(config: &mut BrokerConfig, notices: &mut Vec<Notice>) -> Checked {
     let body = config.send.max_body_bytes;
-    if body
-        > config
-            .network
-            .frame_bytes_max
-            .saturating_sub(BESIDE_BODY_BYTES)
-    {
+    if body > config.network.frame_bytes_max.saturating_sub(BESIDE_BODY_BYTES) {
         return contradiction(format!(
             "{} and {} contradict each other: a frame must hold the message and {BESIDE_BODY_BYTES} bytes more",
             config.said("maxMessageSize"),
             config.said("actormqFrameMaxBytes"),
         ));
     }
-    if u64::from(body) + u64::from(BESIDE_BODY_BYTES)
-        > u64::from(config.store.commit_log_segment_bytes)
-    {
+    if u64::from(body) + u64::from(BESIDE_BODY_BYTES) > u64::from(config.store.commit_log_segment_bytes) {
         let what = format!(
             "{} and {} contradict each other: a segment must hold the longest message and {BESIDE_BODY_BYTES} bytes more",
             config.said("mappedFileSizeCommitLog"),
@@ -115,10 +100,7 @@ fn check_sizes(config: &mut BrokerConfig, notices: &mut Vec<Notice>) -> Checked 
         config.store.consume_queue_segment_bytes += QUEUE_ENTRY_BYTES - rest;
         config.provenance.force("mappedFileSizeConsumeQueue");
         let bytes = config.store.consume_queue_segment_bytes;
-        changed(
-            notices,
-            format!("{said} becomes {bytes}, a multiple of {QUEUE_ENTRY_BYTES}"),
-        );
+        changed(notices, format!("{said} becomes {bytes}, a multiple of {QUEUE_ENTRY_BYTES}"));
     }
     Ok(())
 }
@@ -147,37 +129,19 @@ fn check_disk_percents(config: &BrokerConfig, notices: &mut Vec<Notice>) -> Chec
 }
 
 fn force_steps(config: &mut BrokerConfig, notices: &mut Vec<Notice>) {
-    let (period, said) = (
-        config.registration.period_ms,
-        config.said("registerNameServerPeriod"),
-    );
+    let (period, said) = (config.registration.period_ms, config.said("registerNameServerPeriod"));
     let bounds = Registration::PERIOD_MS;
     let clamped = period.clamp(*bounds.start(), *bounds.end());
     if clamped != period {
         config.registration.period_ms = clamped;
         config.provenance.force("registerNameServerPeriod");
-        changed(
-            notices,
-            format!(
-                "{said} becomes {clamped}: it is kept from {} to {}",
-                bounds.start(),
-                bounds.end()
-            ),
-        );
+        changed(notices, format!("{said} becomes {clamped}: it is kept from {} to {}", bounds.start(), bounds.end()));
     }
-    let (precision, said) = (
-        config.delay.timer_precision_ms,
-        config.said("timerPrecisionMs"),
-    );
-    let step = TIMER_PRECISIONS_MS
-        .into_iter()
-        .find(|step| *step <= precision);
+    let (precision, said) = (config.delay.timer_precision_ms, config.said("timerPrecisionMs"));
+    let step = TIMER_PRECISIONS_MS.into_iter().find(|step| *step <= precision);
     if let Some(step) = step.filter(|step| *step != precision) {
         config.delay.timer_precision_ms = step;
         config.provenance.force("timerPrecisionMs");
-        changed(
-            notices,
-            format!("{said} becomes {step}: it can be 100, 200, 500 or 1000"),
-        );
+        changed(notices, format!("{said} becomes {step}: it can be 100, 200, 500 or 1000"));
     }
 }

@@ -5,8 +5,8 @@ use crate::config::binding::{Binding, Keyed, bindings};
 use crate::config::notice::{ConfigError, Notice};
 use crate::config::provenance::Provenance;
 use crate::config::values::{
-    Read, Shown, addresses, delay_levels, host, host_port, hours, ip, main_port, name, names,
-    number, one_of, optional_path, optional_port, path, segment_bytes, switch, text,
+    Read, Shown, addresses, delay_levels, host, host_port, hours, ip, main_port, name, names, number, one_of,
+    optional_path, optional_port, path, segment_bytes, switch, text,
 };
 
 /// Largest value of a Java int.
@@ -64,14 +64,7 @@ fn percent(text: &str) -> Read<u8> {
 
 /// `brokerRole`.
 fn role(text: &str) -> Read<BrokerRole> {
-    one_of(
-        text,
-        &[
-            BrokerRole::AsyncMaster,
-            BrokerRole::SyncMaster,
-            BrokerRole::Slave,
-        ],
-    )
+    one_of(text, &[BrokerRole::AsyncMaster, BrokerRole::SyncMaster, BrokerRole::Slave])
 }
 
 /// `flushDiskType`.
@@ -97,14 +90,7 @@ impl Shown for BrokerRole {
 
 impl Shown for FlushMode {
     fn shown(&self) -> Option<String> {
-        Some(
-            if *self == Self::Async {
-                "ASYNC_FLUSH"
-            } else {
-                "SYNC_FLUSH"
-            }
-            .into(),
-        )
+        Some(if *self == Self::Async { "ASYNC_FLUSH" } else { "SYNC_FLUSH" }.into())
     }
 }
 

@@ -95,9 +95,7 @@ impl StoreConfig {
     /// Directory of the log's segments.
     #[must_use]
     pub fn commit_log_dir(&self) -> PathBuf {
-        self.commit_log_dir
-            .clone()
-            .unwrap_or_else(|| self.data_dir.join("commitlog"))
+        self.commit_log_dir.clone().unwrap_or_else(|| self.data_dir.join("commitlog"))
     }
 }
 

@@ -1,28 +1,17 @@
-//! `config/consumerOffset.json`: `{"dataVersion":{…},"groupTopicMap":{"G":["T"]},"offsetTable":{"T@G":{0:12}}}`.
-//! The body of GET_ALL_CONSUMER_OFFSET (43) is the same without line breaks.
+//! `config/consumerOffset.json`: `{"dataVersion":{…},"groupTopicMap":{"G":["T"]},"offsetTable":{"T@G":{0:12}},
+//! "pullOffsetTable":{}}`. The body of GET_ALL_CONSUMER_OFFSET (43) is the same without line breaks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use super::view::{OffsetsView, Progress, Queues};
 use crate::actors::catalog::data_version::DataVersion;
-use crate::protocol::json::{self, JsonError, Limits, Style};
-use crate::protocol::names::{Group, QueueId, Topic};
+use crate::protocol::body::offsets::{ConsumerOffsets, TOPIC_GROUP_SEPARATOR};
+use crate::protocol::body::{ConfigFile, DecodeError};
+use crate::protocol::names::{Group, QueueId, QueueOffset, Topic};
 
 /// Keys that are not of the form `topic@group`, with their offsets as they were read: kept for whoever wrote them.
-pub(super) type Foreign = BTreeMap<String, BTreeMap<i64, i64>>;
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct File {
-    data_version: DataVersion,
-    /// Derived from the table; not read.
-    #[serde(skip_deserializing)]
-    group_topic_map: BTreeMap<Group, BTreeSet<Topic>>,
-    offset_table: BTreeMap<String, BTreeMap<i64, i64>>,
-}
+pub(super) type Foreign = BTreeMap<String, BTreeMap<i32, i64>>;
 
 /// What the file holds.
 #[derive(Debug, Default)]
@@ -32,46 +21,61 @@ pub(super) struct Stored {
     pub(super) foreign: Foreign,
 }
 
-pub(super) fn decode(text: &str) -> Result<Stored, String> {
-    let file: File = json::decode_within(text.as_bytes(), Limits::FILE).map_err(|error| error.to_string())?;
+pub(super) fn decode(text: &str) -> Result<Stored, DecodeError> {
+    let file = ConsumerOffsets::decode_file(text.as_bytes())?;
     let mut stored = Stored { version: file.data_version, ..Stored::default() };
     for (key, offsets) in file.offset_table {
-        match read(&key, &offsets) {
-            Some((pair, queues)) => {
-                stored.view.queues.insert(pair, Arc::new(queues));
-            }
-            None => {
-                stored.foreign.insert(key, offsets);
-            }
+        match names(&key) {
+            Some(pair) => fill(&mut stored.view, pair, &offsets, |progress, offset| progress.committed = Some(offset)),
+            None => drop(stored.foreign.insert(key, offsets)),
+        }
+    }
+    for (key, offsets) in file.pull_offset_table {
+        if let Some(pair) = names(&key) {
+            fill(&mut stored.view, pair, &offsets, |progress, offset| progress.pulled = Some(offset));
         }
     }
     Ok(stored)
 }
 
-fn read(key: &str, offsets: &BTreeMap<i64, i64>) -> Option<((Group, Topic), Queues)> {
-    let (topic, group) = key.split_once('@')?;
-    let pair = (Group::new(group).ok()?, Topic::new(topic).ok()?);
-    let queue = |(queue, offset): (&i64, &i64)| {
-        let progress = Progress { committed: Some(u64::try_from(*offset).ok()?), pulled: None };
-        Some((QueueId::try_from(*queue).ok()?, progress))
-    };
-    Some((pair, offsets.iter().filter_map(queue).collect()))
+fn names(key: &str) -> Option<(Group, Topic)> {
+    let (topic, group) = key.split_once(TOPIC_GROUP_SEPARATOR)?;
+    Some((Group::new(group).ok()?, Topic::new(topic).ok()?))
 }
 
-pub(super) fn encode(
-    version: DataVersion,
-    view: &OffsetsView,
-    foreign: &Foreign,
-    style: Style,
-) -> Result<Vec<u8>, JsonError> {
-    let mut file = File { data_version: version, offset_table: foreign.clone(), ..File::default() };
-    for ((group, topic), queues) in view.with_commits() {
-        let committed = queues.iter().filter_map(|(queue, progress)| {
-            let offset = i64::try_from(progress.committed?).ok()?;
-            Some((i64::from(*queue), offset))
-        });
-        file.offset_table.insert(format!("{topic}@{group}"), committed.collect());
-        file.group_topic_map.entry(group.clone()).or_default().insert(topic.clone());
+/// A negative offset is none, as for RocketMQ.
+fn fill(
+    view: &mut OffsetsView,
+    pair: (Group, Topic),
+    offsets: &BTreeMap<i32, i64>,
+    set: impl Fn(&mut Progress, QueueOffset),
+) {
+    let queues: &mut Queues = Arc::make_mut(view.queues.entry(pair).or_default());
+    for (queue, offset) in offsets {
+        if let (Ok(queue), Ok(offset)) = (QueueId::try_from(*queue), QueueOffset::try_from(*offset)) {
+            set(queues.entry(queue).or_default(), offset);
+        }
     }
-    json::encode(&file, style)
+}
+
+/// What the file would hold.
+pub(super) fn body(version: DataVersion, view: &OffsetsView, foreign: Foreign) -> ConsumerOffsets {
+    let mut body = ConsumerOffsets { data_version: version, offset_table: foreign, ..ConsumerOffsets::default() };
+    for ((group, topic), queues) in &view.queues {
+        let key = || format!("{topic}{TOPIC_GROUP_SEPARATOR}{group}");
+        let pick = |of: fn(&Progress) -> Option<QueueOffset>| -> BTreeMap<i32, i64> {
+            let picked = queues.iter().filter_map(|(queue, progress)| {
+                Some((i32::try_from(*queue).ok()?, i64::try_from(of(progress)?).ok()?))
+            });
+            picked.collect()
+        };
+        let (committed, pulled) = (pick(|progress| progress.committed), pick(|progress| progress.pulled));
+        if !committed.is_empty() {
+            body.offset_table.insert(key(), committed);
+        }
+        if !pulled.is_empty() {
+            body.pull_offset_table.insert(key(), pulled);
+        }
+    }
+    body
 }

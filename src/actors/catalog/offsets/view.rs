@@ -10,7 +10,7 @@ use crate::protocol::names::{Group, QueueId, QueueKey, QueueOffset, Topic};
 pub struct Progress {
     /// The next message to consume after a restart.
     pub committed: Option<QueueOffset>,
-    /// Where the newest pull began; forgotten when the broker stops.
+    /// Where the newest pull began; written only along with what was committed.
     pub pulled: Option<QueueOffset>,
 }
 

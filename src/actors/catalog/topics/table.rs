@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use dashmap::DashMap;
-use serde::{Deserialize, Serialize};
 
 use crate::actors::log::QueueSlot;
+use crate::metrics::Counter;
+pub use crate::protocol::body::topics::TopicFilterType as TopicFilter;
+use crate::protocol::hash;
 use crate::protocol::names::{QueueId, Topic};
 
 /// Bit of a permission: new topics may be cut from this one.
@@ -22,15 +24,6 @@ pub const TOPIC_QUEUES_MAX: u32 = 65_536;
 
 /// Most queue numbers that one process gives out.
 pub const SLOTS_MAX: u32 = 1 << 22;
-
-/// How many tags a message may have. No part of the broker looks at it: it is kept for those who ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum TopicFilter {
-    #[default]
-    SingleTag,
-    MultiTag,
-}
 
 /// What is known of a topic whether or not it has messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +98,7 @@ impl TopicConfig {
 }
 
 /// A topic and the numbers of its queues. Never changes: a change publishes another entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct TopicEntry {
     pub config: TopicConfig,
     /// By queue id; as many as [`TopicConfig::queues`].
@@ -113,6 +106,19 @@ pub struct TopicEntry {
     /// Numbers of the queues that the topic lost when it shrank. Their files are still there: they are its queues again,
     /// with these numbers, when it grows.
     spare: Box<[QueueSlot]>,
+    /// What the topic takes, counted by whoever stores for it; shared by all its entries.
+    pub counters: Arc<TopicCounters>,
+    /// Hash of `topic#`, with which the hashes of its messages' keys begin.
+    pub key_prefix: i32,
+}
+
+/// What a topic took since it was made or the broker started.
+#[derive(Debug, Default)]
+pub struct TopicCounters {
+    /// Messages stored.
+    pub messages: Counter,
+    /// Bytes of their records.
+    pub bytes: Counter,
 }
 
 impl TopicEntry {
@@ -177,6 +183,12 @@ impl TopicTable {
         all
     }
 
+    /// Those that took messages, in no order.
+    pub(in crate::actors::catalog) fn active(&self) -> Vec<Arc<TopicEntry>> {
+        let active = self.entries.iter().filter(|entry| entry.counters.messages.value() > 0);
+        active.map(|entry| Arc::clone(&entry)).collect()
+    }
+
     /// How many new numbers these configurations need together; no topic twice.
     pub(super) fn missing_slots<'a>(&self, configs: impl IntoIterator<Item = &'a TopicConfig>) -> u64 {
         let missing = |config: &TopicConfig| {
@@ -188,17 +200,26 @@ impl TopicTable {
 
     /// The owner's: publishes `config` in place of what the topic had. The caller saw to it that the numbers suffice.
     pub(super) fn publish(&self, config: TopicConfig) -> Arc<TopicEntry> {
-        let mut slots = self.get(&config.topic).map_or(Vec::new(), |old| [&*old.slots, &*old.spare].concat());
+        let old = self.get(&config.topic);
+        let counters = old.as_ref().map(|old| Arc::clone(&old.counters)).unwrap_or_default();
+        let mut slots = old.map_or(Vec::new(), |old| [&*old.slots, &*old.spare].concat());
         let queues = config.queues() as usize;
         let missing = queues.saturating_sub(slots.len()) as u32;
         let first = self.next_slot.fetch_add(missing, Ordering::AcqRel);
         assert!(first <= SLOTS_MAX - missing, "queue numbers ran out unnoticed");
         slots.extend((first..first + missing).map(QueueSlot));
         let spare = slots.split_off(queues);
-        let entry = Arc::new(TopicEntry { config, slots: slots.into(), spare: spare.into() });
+        let key_prefix = hash::hash_from(hash::hash(&config.topic), "#");
+        let entry = Arc::new(TopicEntry { config, slots: slots.into(), spare: spare.into(), counters, key_prefix });
         self.entries.insert(entry.config.topic.clone(), Arc::clone(&entry));
         self.version.fetch_add(1, Ordering::Release);
         entry
+    }
+
+    /// A table without an owner.
+    #[cfg(test)]
+    pub(crate) fn publish_for_tests(&self, config: TopicConfig) -> Arc<TopicEntry> {
+        self.publish(config)
     }
 
     /// The owner's. Made again, the topic gets other numbers.
@@ -240,6 +261,6 @@ mod tests {
         let made = table.version();
         table.remove("a");
         assert!(empty < made && made < table.version());
-        assert_eq!(table.remove("a"), None);
+        assert!(table.remove("a").is_none());
     }
 }
