@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::prelude::*;
-use actormq::actors::catalog::offsets::ForgetTopic;
-use actormq::actors::catalog::topics::{Announce, DeleteTopic, Renew, TopicConfig, TopicTable, Topics, UpdateTopics};
+use actormq::actors::catalog::topics::{DeleteTopic, Renew, TopicConfig, Topics, UpdateTopics};
 use actormq::actors::cluster::registration::{Registrar, Registration};
-use actormq::actors::log::doors::LogDoors;
+use actormq::actors::door::Door;
+use actormq::actors::log::flusher::Fatal;
 use actormq::actors::namesrv::published::Published;
 use actormq::actors::namesrv::{Disconnected, Namesrv};
 use actormq::actors::{ConnectionId, Peer, Push, Stop};
@@ -36,11 +36,6 @@ impl Actor for Nobody {
 impl Handler<Push> for Nobody {
     type Result = ();
     fn handle(&mut self, _: Push, _: &mut Self::Context) {}
-}
-
-impl Handler<ForgetTopic> for Nobody {
-    type Result = ();
-    fn handle(&mut self, _: ForgetTopic, _: &mut Self::Context) {}
 }
 
 /// What a name server was asked: code and length of the body.
@@ -140,43 +135,52 @@ async fn converse(mut stream: TcpStream, doors: &NamesrvDoors, asked: &Asked, pe
     }
 }
 
-/// A broker that has topics and registers, and nothing else.
+/// A broker, and its registration with name servers that the broker's own settings do not name.
 struct Broker {
     config: Arc<ArcSwap<BrokerConfig>>,
-    topics: Addr<Topics>,
+    topics: Door<Topics>,
     registration: Addr<Registration>,
+    server: actormq::server::broker::Broker,
     _directory: tempfile::TempDir,
 }
 
 impl Broker {
-    async fn start(namesrvs: &[SocketAddr], change: impl FnOnce(&mut BrokerConfig)) -> Broker {
+    fn start(namesrvs: &[SocketAddr], change: impl FnOnce(&mut BrokerConfig)) -> Broker {
         let directory = tempfile::tempdir().unwrap();
         let mut config = BrokerConfig::default();
         config.identity.broker_name = "broker-a".into();
+        config.network.bind_address = "127.0.0.1".parse().unwrap();
+        config.network.listen_port = 0;
         config.store.data_dir = directory.path().to_owned();
+        config.store.commit_log_segment_bytes = 1024 * 1024;
+        let fatal: Fatal = Arc::new(|reason| panic!("{reason}"));
+        let server = actormq::server::broker::Broker::start(config.clone(), 1, &fatal).unwrap();
         let addresses = namesrvs.iter().map(|address| NamesrvAddress::parse(&address.to_string()).unwrap());
         config.registration.namesrv_addresses = addresses.collect();
         change(&mut config);
         let config = Arc::new(ArcSwap::from_pointee(config));
-        let offsets = Nobody.start().recipient();
-        let table = Arc::<TopicTable>::default();
-        let topics = Topics::open(Arc::clone(&config), table, LogDoors::default(), offsets).unwrap().start();
-        let broker = Registrar {
+        let topics = server.doors.topics.owner.clone();
+        let registrar = Registrar {
             cluster: "DefaultCluster".into(),
             name: "broker-a".into(),
             id: 0,
             address: "127.0.0.1:10911".into(),
             ha_address: "127.0.0.1:10912".into(),
         };
-        let (list, order) = (topics.clone().recipient(), topics.clone().recipient());
-        let registration = Registration::new(broker, Arc::clone(&config), list, order).start();
-        topics.send(Announce { to: registration.clone().recipient() }).await.unwrap();
-        Broker { config, topics, registration, _directory: directory }
+        let registration = Registration::new(registrar, Arc::clone(&config), topics.clone()).start();
+        Broker { config, topics, registration, server, _directory: directory }
+    }
+
+    /// Ends the registration, then the broker.
+    async fn stop(self) {
+        self.registration.send(Stop).await.unwrap();
+        assert!(!self.registration.connected());
+        self.server.stop().await;
     }
 
     async fn make(&self, names: impl IntoIterator<Item = String>) {
         let topics = names.into_iter().map(|name| TopicConfig::new(Topic::new(&name).unwrap(), 4)).collect();
-        self.topics.send(UpdateTopics { topics }).await.unwrap().unwrap();
+        self.topics.ask(UpdateTopics { topics }).await.unwrap().unwrap();
     }
 }
 
@@ -193,7 +197,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 #[actix::test]
 async fn a_broker_registers_at_its_start_and_tells_changes_alone() {
     let server = Server::start("127.0.0.1:0").await;
-    let broker = Broker::start(&[server.address], |_| {}).await;
+    let broker = Broker::start(&[server.address], |_| {});
     until("the first registration", || server.has("TBW102")).await;
     let whole = server.asked.lock().unwrap().last().unwrap().1;
     broker.make(["New".into()]).await;
@@ -203,7 +207,7 @@ async fn a_broker_registers_at_its_start_and_tells_changes_alone() {
     assert_eq!(server.codes(), [103, 103, 103]);
     let change = server.asked.lock().unwrap()[1].1;
     assert!(change < whole / 2, "{change} of {whole} bytes for one topic");
-    broker.registration.send(Stop).await.unwrap();
+    broker.stop().await;
     assert_eq!(server.codes().last(), Some(&104));
     assert!(!server.has("New") && server.routes.brokers().groups.is_empty());
 }
@@ -211,7 +215,7 @@ async fn a_broker_registers_at_its_start_and_tells_changes_alone() {
 #[actix::test]
 async fn changes_are_gathered() {
     let server = Server::start("127.0.0.1:0").await;
-    let broker = Broker::start(&[server.address], |_| {}).await;
+    let broker = Broker::start(&[server.address], |_| {});
     until("the first registration", || server.has("TBW102")).await;
     for i in 0..50 {
         broker.make([format!("T{i}")]).await;
@@ -220,6 +224,7 @@ async fn changes_are_gathered() {
     assert!(server.has("T0"));
     let registrations = server.codes().len();
     assert!(registrations < 25, "{registrations} registrations for 50 changes");
+    broker.stop().await;
 }
 
 #[actix::test]
@@ -229,36 +234,39 @@ async fn a_dead_name_server_delays_no_other_and_is_found_when_it_lives() {
         listener.local_addr().unwrap()
     };
     let server = Server::start("127.0.0.1:0").await;
-    let broker = Broker::start(&[dead, server.address], |_| {}).await;
+    let broker = Broker::start(&[dead, server.address], |_| {});
     until("the living name server", || server.has("TBW102")).await;
     broker.make(["New".into()]).await;
     until("the new topic", || server.has("New")).await;
     let late = Server::start(&dead.to_string()).await;
     until("the late name server", || late.has("New") && late.has("TBW102")).await;
+    broker.stop().await;
 }
 
 #[actix::test]
 async fn a_name_server_that_comes_back_is_told_everything() {
     let server = Server::start("127.0.0.1:0").await;
-    let broker = Broker::start(&[server.address], |_| {}).await;
+    let broker = Broker::start(&[server.address], |_| {});
     until("the first registration", || server.has("TBW102")).await;
     broker.make(["New".into()]).await;
     until("the new topic", || server.has("New")).await;
     let address = server.kill().await;
     let again = Server::start(&address.to_string()).await;
     until("the registration after the loss", || again.has("New") && again.has("TBW102")).await;
+    broker.stop().await;
 }
 
 #[actix::test]
 async fn the_permission_of_the_broker_masks_that_of_its_topics() {
     let server = Server::start("127.0.0.1:0").await;
-    let broker = Broker::start(&[server.address], |_| {}).await;
+    let broker = Broker::start(&[server.address], |_| {});
     until("the first registration", || server.perm("BenchmarkTest") == Some(6)).await;
     let mut config = BrokerConfig::clone(&broker.config.load());
     config.identity.permission = 4;
     broker.config.store(Arc::new(config));
-    broker.topics.send(Renew).await.unwrap();
+    broker.topics.ask(Renew).await.unwrap();
     until("the read-only topic", || server.perm("BenchmarkTest") == Some(4)).await;
+    broker.stop().await;
 }
 
 #[actix::test]
@@ -268,7 +276,7 @@ async fn many_topics_go_in_parts_and_each_part_counts() {
         config.registration.split = true;
         config.registration.split_topics = 10;
     };
-    let broker = Broker::start(&[server.address], split).await;
+    let broker = Broker::start(&[server.address], split);
     until("the first registration", || server.has("TBW102")).await;
     broker.make((0..95).map(|i| format!("T{i}"))).await;
     until("all topics", || server.has("T0") && server.has("T94")).await;
@@ -276,11 +284,12 @@ async fn many_topics_go_in_parts_and_each_part_counts() {
     let mut config = BrokerConfig::clone(&broker.config.load());
     config.identity.permission = 4;
     broker.config.store(Arc::new(config));
-    broker.topics.send(Renew).await.unwrap();
+    broker.topics.ask(Renew).await.unwrap();
     until("the parts", || server.perm("T0") == Some(4) && server.perm("T94") == Some(4)).await;
     let read_only = |name: String| server.perm(&name) == Some(4);
     until("every part", || (0..95).all(|i| read_only(format!("T{i}")))).await;
     assert!(server.codes().len() >= before + 10);
+    broker.stop().await;
 }
 
 #[actix::test]
@@ -291,11 +300,12 @@ async fn the_other_forms_are_understood() {
             config.registration.compressed = form == "compressed";
             config.registration.single_topic = form == "single";
         };
-        let broker = Broker::start(&[server.address], change).await;
+        let broker = Broker::start(&[server.address], change);
         until("the first registration", || server.has("TBW102")).await;
         broker.make(["New".into()]).await;
         until("the new topic", || server.has("New")).await;
         assert_eq!(server.codes(), [103, code]);
+        broker.stop().await;
     }
 }
 
@@ -308,9 +318,9 @@ async fn ordered_topics_reach_their_owner() {
         value: "broker-a:4".into(),
     };
     server.doors.actor.send(put).await.unwrap().unwrap();
-    let broker = Broker::start(&[server.address], |_| {}).await;
+    let broker = Broker::start(&[server.address], |_| {});
     let is_ordered = async || {
-        let list = broker.topics.send(actormq::actors::catalog::topics::ListTopics).await.unwrap();
+        let list = broker.topics.ask(actormq::actors::catalog::topics::ListTopics).await.unwrap();
         list.topics.iter().any(|topic| &*topic.config.topic == "BenchmarkTest" && topic.config.order)
     };
     let ordered = async {
@@ -319,25 +329,25 @@ async fn ordered_topics_reach_their_owner() {
         }
     };
     tokio::time::timeout(PATIENCE, ordered).await.unwrap();
+    broker.stop().await;
 }
 
 #[actix::test]
 async fn a_stop_does_not_wait_for_a_name_server_that_says_nothing() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let broker = Broker::start(&[silent.local_addr().unwrap()], |_| {}).await;
+    let broker = Broker::start(&[silent.local_addr().unwrap()], |_| {});
     let _held = silent.accept().await.unwrap();
-    tokio::time::timeout(PATIENCE, broker.registration.send(Stop)).await.unwrap().unwrap();
-    assert!(!broker.registration.connected());
+    tokio::time::timeout(PATIENCE, broker.stop()).await.unwrap();
 }
 
 #[actix::test]
 async fn a_topic_deleted_before_it_was_told_is_not_told() {
     let server = Server::start("127.0.0.1:0").await;
-    let broker = Broker::start(&[server.address], |_| {}).await;
+    let broker = Broker::start(&[server.address], |_| {});
     until("the first registration", || server.has("TBW102")).await;
     broker.make(["Gone".into(), "Stays".into()]).await;
-    // The log of this test has no queues to delete; the topic goes all the same.
-    let _ = broker.topics.send(DeleteTopic { topic: Topic::new("Gone").unwrap() }).await.unwrap();
+    broker.topics.ask(DeleteTopic { topic: Topic::new("Gone").unwrap() }).await.unwrap().unwrap();
     until("the topic that stays", || server.has("Stays")).await;
     assert!(!server.has("Gone"));
+    broker.stop().await;
 }

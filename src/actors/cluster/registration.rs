@@ -2,7 +2,7 @@
 //!
 //! Owns: a connection to each name server, and what each does not know yet.
 //! Hears: [`TopicsChanged`], `Stop`.
-//! Tells: the topics' owner which of them are ordered, asks it for all topics.
+//! Tells: the topics' owner to tell changes, and which of them are ordered; asks it for all topics.
 //!
 //! Everything is announced at the start, each period, and over each new connection; between, only what changed. A name
 //! server that is slow or gone delays no other. It forgets a broker whose connection ended: so a lost one is made again soon,
@@ -24,7 +24,8 @@ use tokio::time::timeout;
 use self::link::{Announcement, Link, LinkError, Told, Wanted};
 use crate::actors::Stop;
 use crate::actors::catalog::data_version::DataVersion;
-use crate::actors::catalog::topics::{ListTopics, OrderTopics, TopicEntry, TopicsChanged};
+use crate::actors::catalog::topics::{Announce, OrderTopics, TopicEntry, Topics, TopicsChanged};
+use crate::actors::door::Door;
 use crate::config::BrokerConfig;
 use crate::protocol::names::Topic;
 use crate::remoting::channel::Channel;
@@ -91,8 +92,7 @@ struct Namesrv {
 pub struct Registration {
     broker: Arc<Registrar>,
     config: Arc<ArcSwap<BrokerConfig>>,
-    topics: Recipient<ListTopics>,
-    order: Recipient<OrderTopics>,
+    topics: Door<Topics>,
     namesrvs: Vec<Namesrv>,
     /// Not yet handed to the name servers.
     gathered: Option<Changes>,
@@ -102,19 +102,13 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Announces `broker` to the name servers of `config`, with the topics that `topics` lists.
+    /// Announces `broker` to the name servers of `config`, with the topics that `topics` owns.
     #[must_use]
-    pub fn new(
-        broker: Registrar,
-        config: Arc<ArcSwap<BrokerConfig>>,
-        topics: Recipient<ListTopics>,
-        order: Recipient<OrderTopics>,
-    ) -> Self {
+    pub fn new(broker: Registrar, config: Arc<ArcSwap<BrokerConfig>>, topics: Door<Topics>) -> Self {
         Self {
             broker: Arc::new(broker),
             config,
             topics,
-            order,
             namesrvs: Vec::new(),
             gathered: None,
             ordered: None,
@@ -124,6 +118,8 @@ impl Registration {
 
     /// Each period everything is announced, to the name servers that are set by then.
     fn turn(&mut self, context: &mut Context<Self>) {
+        // Each time, for the owner of the topics may have been rebuilt.
+        self.topics.tell(Announce { to: context.address().recipient() });
         let config = self.config.load_full();
         let addresses: Vec<&str> = config.registration.namesrv_addresses.iter().map(|a| a.as_str()).collect();
         let (kept, gone) = std::mem::take(&mut self.namesrvs)
@@ -252,7 +248,7 @@ impl Registration {
     /// Only what the first name server says counts, so that two that differ do not take turns.
     fn take_order(&mut self, ordered: Vec<String>) {
         if self.ordered.as_ref() != Some(&ordered) {
-            self.order.do_send(OrderTopics { topics: ordered.clone() });
+            self.topics.tell(OrderTopics { topics: ordered.clone() });
             self.ordered = Some(ordered);
         }
     }

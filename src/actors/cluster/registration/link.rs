@@ -4,12 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::prelude::*;
-
 use super::parts::{self, Rules};
 use super::{Changes, Registrar};
 use crate::actors::catalog::data_version::DataVersion;
-use crate::actors::catalog::topics::{ListTopics, TopicList};
+use crate::actors::catalog::topics::{ListTopics, TopicList, Topics};
+use crate::actors::door::Door;
 use crate::config::BrokerConfig;
 use crate::protocol::body::lists::KvTable;
 use crate::protocol::body::registration::body_crc;
@@ -58,7 +57,7 @@ pub(super) enum Wanted {
 pub(super) struct Announcement {
     pub(super) broker: Arc<Registrar>,
     pub(super) config: Arc<BrokerConfig>,
-    pub(super) topics: Recipient<ListTopics>,
+    pub(super) topics: Door<Topics>,
     pub(super) wanted: Wanted,
     pub(super) changes: Changes,
 }
@@ -249,7 +248,7 @@ impl Link {
 }
 
 async fn list(announcement: &Announcement) -> Result<TopicList, LinkError> {
-    announcement.topics.send(ListTopics).await.map_err(|_| LinkError::Topics)
+    announcement.topics.ask(ListTopics).await.map_err(|_| LinkError::Topics)
 }
 
 fn accepted(request: RequestCode, reply: Reply) -> Result<Reply, LinkError> {
