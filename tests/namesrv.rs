@@ -534,3 +534,46 @@ async fn a_group_is_told_that_its_lowest_id_changed() {
     assert_eq!(field("minBrokerAddr").as_deref(), Some("127.0.0.1:1"));
     assert_eq!(field("haBrokerAddr").as_deref(), Some("127.0.0.1:10912"));
 }
+
+#[actix::test]
+async fn over_sockets_a_broker_is_gone_with_its_connection() {
+    use actormq::protocol::header::namesrv::{GetRouteInfoRequest, RegisterBrokerRequest};
+    use actormq::remoting::channel::{Channel, ChannelOptions};
+    const WAIT: Duration = Duration::from_secs(20);
+
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = NamesrvConfig::default();
+    config.files.data_dir = directory.path().to_owned();
+    config.network.bind_address = "127.0.0.1".parse().unwrap();
+    config.network.listen_port = 0;
+    let fatal: actormq::actors::log::flusher::Fatal = Arc::new(|reason| panic!("{reason}"));
+    let server = actormq::server::namesrv::NameServer::start(config, &fatal).unwrap();
+    let connect = async || Channel::connect(&server.address.to_string(), ChannelOptions::default()).await.unwrap();
+    let (broker, client) = (connect().await, connect().await);
+    let body = registration(&["A", "B"], 1).encode();
+    let header = RegisterBrokerRequest {
+        broker_name: "b".into(),
+        broker_addr: "127.0.0.1:10911".into(),
+        cluster_name: "DefaultCluster".into(),
+        ha_server_addr: None,
+        broker_id: 0,
+        heartbeat_timeout_millis: None,
+        enable_acting_master: Some(false),
+        compressed: false,
+        body_crc32: body_crc(&body),
+    };
+    assert_eq!(broker.request(103, &header, &body, WAIT).await.unwrap().code, 0);
+    let route = async || {
+        let header = GetRouteInfoRequest { topic: "A".into(), accept_standard_json_only: None };
+        client.request(105, &header, b"", WAIT).await.unwrap().code
+    };
+    assert_eq!(route().await, 0);
+    broker.close().await;
+    let gone = async {
+        while route().await != 17 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(WAIT, gone).await.unwrap();
+    server.stop().await;
+}
