@@ -95,7 +95,8 @@ async fn a_send_makes_a_topic_by_the_rule_of_the_default_topic() {
     assert_eq!(broker.send_to("OfCluster", "DefaultCluster", 100).await.unwrap().config.write_queues, 16);
     assert_eq!(*broker.send_to("T", "TBW102", 8).await.unwrap().slots, *made.slots);
     let heard = broker.registration.send(Heard).await.unwrap();
-    let changed: Vec<_> = heard.iter().flat_map(|one| &one.changed).map(|entry| entry.config.topic.to_string()).collect();
+    let changed: Vec<_> =
+        heard.iter().flat_map(|one| &one.changed).map(|entry| entry.config.topic.to_string()).collect();
     assert_eq!(changed, ["T", "Many", "None", "OfCluster"]);
     assert!(heard.windows(2).all(|pair| pair[0].version.counter + 1 == pair[1].version.counter));
 }
