@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::bench::BenchArgs;
 use crate::config::{ConfigError, Given, Role, Scope, Sources};
 
 /// A message broker that takes the place of Apache RocketMQ.
@@ -23,6 +24,8 @@ pub enum Command {
     Broker(BrokerArgs),
     /// Run a name server and a broker in one process
     Standalone(StandaloneArgs),
+    /// Measure a broker over the remoting protocol
+    Bench(BenchArgs),
 }
 
 /// Flags of `actormq namesrv`.

@@ -2,14 +2,17 @@
 //! line on standard error.
 
 pub mod args;
+pub mod bench;
 pub mod logging;
+pub mod serve;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use args::{Cli, Command, ServerArgs};
 
-use crate::config::{self, ConfigError, Settings};
+use crate::config::{self, ConfigError};
+use crate::server::broker::StartError;
 
 /// Status of a call whose flags or settings are wrong.
 const WRONG_CALL: u8 = 2;
@@ -24,7 +27,7 @@ enum CommandError {
     #[error("{0}")]
     Logging(#[from] logging::LogError),
     #[error("{0}")]
-    Start(String),
+    Start(#[from] StartError),
 }
 
 impl CommandError {
@@ -39,10 +42,11 @@ impl CommandError {
 /// Does what the command line says.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
-    let done = match &cli.command {
-        Command::Namesrv(args) => run_server(args),
-        Command::Broker(args) => run_server(args),
-        Command::Standalone(args) => run_server(args),
+    let done = match cli.command {
+        Command::Namesrv(args) => run_server(&args),
+        Command::Broker(args) => run_server(&args),
+        Command::Standalone(args) => run_server(&args),
+        Command::Bench(args) => return bench::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,12 +73,7 @@ fn run_server(args: &impl ServerArgs) -> Result<(), CommandError> {
             tracing::info!("{notice}");
         }
     }
-    serve(settings)
-}
-
-/// Runs the roles that `settings` holds until they are told to stop.
-fn serve(_settings: Settings) -> Result<(), CommandError> {
-    Err(CommandError::Start("not wired yet".into()))
+    Ok(serve::run(settings)?)
 }
 
 /// The variables of the environment, as far as they are text.

@@ -8,6 +8,7 @@ pub mod fields;
 pub mod frame;
 pub mod frame_json;
 mod frame_sloppy;
+pub mod hash;
 pub mod header;
 pub mod json;
 pub mod names;

@@ -1,1 +1,110 @@
-//! .
+//! Properties of a message as text: `name 0x01 value 0x02`, repeated. Releases 4.9.1 to 5.1.4 leave the last 0x02 out;
+//! both forms are read, the longer one is written. Source: RocketMQ's `MessageDecoder`.
+
+/// Between a name and its value.
+pub const NAME_END: u8 = 1;
+/// After a value.
+pub const PAIR_END: u8 = 2;
+/// Longest properties text of a stored message, in bytes.
+pub const PROPERTIES_BYTES_MAX: usize = i16::MAX as usize;
+
+pub const KEYS: &str = "KEYS";
+pub const TAGS: &str = "TAGS";
+pub const UNIQ_KEY: &str = "UNIQ_KEY";
+pub const WAIT: &str = "WAIT";
+pub const DELAY: &str = "DELAY";
+pub const TRAN_MSG: &str = "TRAN_MSG";
+pub const POP_CK: &str = "POP_CK";
+pub const MSG_REGION: &str = "MSG_REGION";
+pub const TRACE_ON: &str = "TRACE_ON";
+pub const CLUSTER: &str = "CLUSTER";
+pub const MSG_TYPE: &str = "MSG_TYPE";
+pub const INNER_NUM: &str = "INNER_NUM";
+pub const TIMER_PREFIX: &str = "TIMER_";
+
+/// The pairs of `text` in order. A pair without a name, a value or a separator is passed over, as RocketMQ does.
+pub fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split(PAIR_END as char).filter_map(|pair| {
+        let (name, value) = pair.split_once(NAME_END as char)?;
+        (!name.is_empty() && !value.is_empty()).then_some((name, value))
+    })
+}
+
+/// The value of one property.
+#[must_use]
+pub fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    pairs(text).find(|(n, _)| *n == name).map(|(_, v)| v)
+}
+
+/// Appends one pair.
+pub fn push(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.push(NAME_END);
+    out.extend_from_slice(value.as_bytes());
+    out.push(PAIR_END);
+}
+
+/// What a broker has to know of a message's properties, found in one pass.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Seen<'a> {
+    pub unique_key: Option<&'a str>,
+    pub keys: Option<&'a str>,
+    pub tags: Option<&'a str>,
+    /// False when the sender does not wait for the disk.
+    pub wait: bool,
+    /// The sender asks for a delay level or a timer.
+    pub delay: bool,
+    /// The sender asks for a transaction.
+    pub half: bool,
+    /// The message answers a request of another client.
+    pub reply: bool,
+    /// The text holds a receipt of another broker that must not be stored.
+    pub pop_receipt: bool,
+}
+
+/// Reads what matters out of `text`.
+#[must_use]
+pub fn scan(text: &str) -> Seen<'_> {
+    let mut seen = Seen { wait: true, ..Seen::default() };
+    for (name, value) in pairs(text) {
+        match name {
+            UNIQ_KEY => seen.unique_key = Some(value),
+            KEYS => seen.keys = Some(value),
+            TAGS => seen.tags = Some(value),
+            WAIT => seen.wait = !value.eq_ignore_ascii_case("false"),
+            DELAY => seen.delay |= value.parse::<i32>().is_ok_and(|level| level > 0),
+            TRAN_MSG => seen.half = value.eq_ignore_ascii_case("true"),
+            MSG_TYPE => seen.reply = value == "reply",
+            POP_CK => seen.pop_receipt = true,
+            _ => seen.delay |= matches!(name, "TIMER_DELAY_SEC" | "TIMER_DELAY_MS" | "TIMER_DELIVER_MS"),
+        }
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_endings_and_torn_pairs() {
+        let list: Vec<_> = pairs("a\u{1}1\u{2}b\u{1}\u{2}\u{1}x\u{2}junk\u{2}c\u{1}3").collect();
+        assert_eq!(list, [("a", "1"), ("c", "3")]);
+        assert_eq!(value("a\u{1}1\u{2}", "a"), Some("1"));
+    }
+
+    #[test]
+    fn one_pass_finds_what_matters() {
+        let seen = scan("TAGS\u{1}t\u{2}WAIT\u{1}false\u{2}UNIQ_KEY\u{1}u\u{2}KEYS\u{1}a b\u{2}DELAY\u{1}0");
+        let expected = Seen { unique_key: Some("u"), keys: Some("a b"), tags: Some("t"), ..Seen::default() };
+        assert_eq!(seen, expected);
+        assert!(scan("TIMER_DELAY_MS\u{1}5").delay && scan("DELAY\u{1}3").delay && scan("TRAN_MSG\u{1}true").half);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read(text: String) {
+            let _ = scan(&text);
+        }
+    }
+}

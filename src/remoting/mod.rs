@@ -1,1 +1,4 @@
-//! See the crate's map.
+//! Frames over sockets.
+
+pub mod channel;
+pub mod error;

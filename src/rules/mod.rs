@@ -1,1 +1,3 @@
-//! See the crate's map.
+//! Decisions: values in, answer out. No I/O, no clock.
+
+pub mod assignment;

@@ -166,7 +166,9 @@ impl Topics {
     }
 
     fn delete(&mut self, topic: Topic, context: &mut Context<Self>) -> ResponseActFuture<Self, Result<(), QueueError>> {
-        if self.table.remove(&topic).is_some() {
+        let removed = self.table.remove(&topic);
+        let slots = removed.as_ref().map(|entry| entry.slots.to_vec()).unwrap_or_default();
+        if removed.is_some() {
             tracing::info!(%topic, "deleted a topic");
             self.renew(Vec::new(), vec![topic.clone()], context);
         }
@@ -176,7 +178,7 @@ impl Topics {
         let name = topic.clone();
         let work = async move {
             let forgotten = offsets.ask(ForgetTopic { topic: name.clone() }).await;
-            let deleted = log.delete_topic(&name).await;
+            let deleted = log.delete_topic(&name, slots).await;
             forgotten.map_err(|_| QueueError::Unavailable).and(deleted)
         };
         // The work is the actor's own, so that it goes on when the one who asked hangs up.

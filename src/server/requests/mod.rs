@@ -5,10 +5,13 @@ pub mod broker;
 pub mod clients;
 pub mod groups;
 mod names;
+pub mod namesrv;
 pub mod offsets;
+pub mod pull;
 pub mod query;
 mod refusals;
 mod runtime_info;
+pub mod send;
 pub mod stats;
 pub mod topics;
 

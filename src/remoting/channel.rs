@@ -1,0 +1,166 @@
+//! One outbound connection: requests go out, answers come back in any order, and each finds its asker by its opaque.
+//!
+//! A [`Channel`] is a cheap handle; a task of the runtime that connected it owns the socket. Many requests may be under
+//! way at once; what they append while the socket is busy leaves in one write. A request that is dropped forgets its
+//! opaque, so a late answer finds nobody and is thrown away. The connection ends when the last handle is dropped, when
+//! [`Channel::close`] is called, when the peer ends it or sends bytes that are no frame, or when it was idle too long.
+
+mod link;
+mod shared;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use self::link::Link;
+use self::shared::Shared;
+pub use self::shared::{PeerRequest, Reply};
+use super::error::ChannelError;
+use crate::protocol::frame::{Codec, FLAG_ONEWAY};
+
+/// How long a connection may take to be made.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// After this time without a byte in either direction RocketMQ's ends close a connection.
+pub const IDLE_AFTER: Duration = Duration::from_secs(120);
+/// How long [`Channel::close`] waits for what was queued to leave.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How a channel behaves.
+#[derive(Debug, Clone)]
+pub struct ChannelOptions {
+    /// For name resolution and connecting together.
+    pub connect_timeout: Duration,
+    /// The channel closes itself after this time without traffic.
+    pub idle_after: Duration,
+    /// Of requests; answers are understood in any codec. Codes that the binary codec cannot carry go as JSON.
+    pub codec: Codec,
+    /// Requests that wait for an answer at once; more wait for their turn within their own timeouts.
+    pub requests_max: usize,
+    /// Bytes that wait for the socket at once; a request that finds more waits. One frame may exceed it.
+    pub outbound_bytes_max: usize,
+    /// Takes what the peer asks of us. When it is full or absent the peer's request is dropped.
+    pub inbound: Option<mpsc::Sender<PeerRequest>>,
+}
+
+impl Default for ChannelOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: CONNECT_TIMEOUT,
+            idle_after: IDLE_AFTER,
+            codec: Codec::Binary,
+            requests_max: 16_384,
+            outbound_bytes_max: 8 * 1024 * 1024,
+            inbound: None,
+        }
+    }
+}
+
+/// A handle to one connection. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    owner: Arc<Owner>,
+}
+
+/// Ends the connection when the last handle goes.
+#[derive(Debug)]
+struct Owner(Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.start_closing();
+    }
+}
+
+impl Channel {
+    /// Connects to `address` (`host:port`). Call it inside a tokio runtime; that runtime drives the socket.
+    ///
+    /// # Errors
+    /// [`ChannelError::Connect`] when nobody answers there within the connect timeout.
+    pub async fn connect(address: &str, options: ChannelOptions) -> Result<Channel, ChannelError> {
+        let failed = |reason: String| ChannelError::Connect { address: address.to_owned(), reason };
+        let stream = timeout(options.connect_timeout, TcpStream::connect(address))
+            .await
+            .map_err(|_| failed(format!("no answer within {:?}", options.connect_timeout)))?
+            .map_err(|error| failed(error.to_string()))?;
+        stream.set_nodelay(true).map_err(|error| failed(error.to_string()))?;
+        let shared = Arc::new(Shared::new(address, &options));
+        let link = Link::new(stream, Arc::clone(&shared), options);
+        // The task ends with the connection, whose owner is the last handle; nobody needs to join it.
+        drop(tokio::spawn(link.run()));
+        Ok(Channel { owner: Arc::new(Owner(shared)) })
+    }
+
+    /// Sends a request and waits for its answer, whatever the answer's code is. `wait` covers the whole call: a turn,
+    /// room in the outbound buffer, the way there and back. Dropping the future forgets the request.
+    ///
+    /// # Errors
+    /// [`ChannelError`] when no answer came.
+    pub async fn request<T>(&self, code: i32, header: &T, body: &[u8], wait: Duration) -> Result<Reply, ChannelError>
+    where
+        T: Serialize + ?Sized,
+    {
+        let shared = &self.owner.0;
+        let late = |_| ChannelError::Timeout { address: shared.address.clone(), code, after: wait };
+        timeout_at(Instant::now() + wait, async {
+            let _turn = shared.turn().await?;
+            shared.room().await?;
+            let waiting = shared.ask(code, header, body)?;
+            waiting.reply().await
+        })
+        .await
+        .map_err(late)?
+    }
+
+    /// Sends a request that nobody answers. Done when it is queued for the socket; `wait` bounds waiting for room.
+    ///
+    /// # Errors
+    /// [`ChannelError`] when it could not be queued. That it was queued does not mean that it arrives.
+    pub async fn oneway<T>(&self, code: i32, header: &T, body: &[u8], wait: Duration) -> Result<(), ChannelError>
+    where
+        T: Serialize + ?Sized,
+    {
+        let shared = &self.owner.0;
+        let late = |_| ChannelError::Timeout { address: shared.address.clone(), code, after: wait };
+        timeout(wait, shared.room()).await.map_err(late)??;
+        shared.tell(code, FLAG_ONEWAY, header, body)
+    }
+
+    /// From now on requests go out in `codec`, for a peer that said that it understands it.
+    pub fn speak(&self, codec: Codec) {
+        self.owner.0.speak(codec);
+    }
+
+    /// The address that was given to [`Channel::connect`].
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.owner.0.address
+    }
+
+    /// Why the channel takes no more requests; `None` while it does.
+    #[must_use]
+    pub fn ended(&self) -> Option<ChannelError> {
+        self.owner.0.ended()
+    }
+
+    /// Done when the connection has ended, for whatever reason.
+    pub async fn wait_until_ended(&self) {
+        self.owner.0.wait_until_ended().await;
+    }
+
+    /// Lets what is queued leave, then ends the connection for all handles. Requests under way fail with
+    /// [`ChannelError::Closed`].
+    pub async fn close(&self) {
+        self.owner.0.start_closing();
+        // Past the timeout the peer does not read; dropping the socket is all that is left.
+        if timeout(CLOSE_TIMEOUT, self.wait_until_ended()).await.is_err() {
+            self.owner.0.end(ChannelError::Closed { address: self.owner.0.address.clone() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! The task behind a channel: owns the socket, gathers what leaves, cuts what comes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::ChannelOptions;
+use super::shared::{PeerRequest, Reply, Shared};
+use crate::protocol::frame::{self, Frame, FrameError};
+use crate::remoting::error::ChannelError;
+
+/// Free bytes that each read finds in the inbound buffer.
+const READ_BYTES: usize = 64 * 1024;
+/// A shorter body is copied out, so that it does not keep a whole read alive; a longer one is a slice of it.
+const BODY_SLICE_BYTES_MIN: usize = READ_BYTES / 4;
+/// A larger empty outbound buffer gives its memory back.
+const OUTBOUND_KEPT_BYTES: usize = 1024 * 1024;
+/// The task: owns the socket.
+pub(super) struct Link {
+    stream: TcpStream,
+    end: End,
+    inbound: Option<mpsc::Sender<PeerRequest>>,
+    idle_after: Duration,
+}
+
+/// Tells all who wait when the task ends, also when its runtime goes away under it.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end(ChannelError::Closed { address: self.0.address.clone() });
+    }
+}
+
+impl Link {
+    pub(super) fn new(stream: TcpStream, shared: Arc<Shared>, options: ChannelOptions) -> Self {
+        Self { stream, end: End(shared), inbound: options.inbound, idle_after: options.idle_after }
+    }
+
+    pub(super) async fn run(self) {
+        let Link { mut stream, end, inbound, idle_after } = self;
+        let shared = &end.0;
+        let traffic = watch::Sender::new(Instant::now());
+        let (reader, writer) = stream.split();
+        let reason = tokio::select! {
+            reason = read(shared, reader, inbound, &traffic) => reason,
+            reason = write(shared, writer, &traffic) => reason,
+            () = idle(&traffic, idle_after) => {
+                ChannelError::Idle { address: shared.address.clone(), after: idle_after }
+            }
+            () = shared.wait_until_ended() => return,
+        };
+        tracing::debug!(peer = shared.address, %reason, "connection ended");
+        shared.end(reason);
+    }
+}
+
+fn lost(shared: &Shared, reason: impl ToString) -> ChannelError {
+    ChannelError::Lost { address: shared.address.clone(), reason: reason.to_string() }
+}
+
+/// Done when there was no traffic for `after`.
+async fn idle(traffic: &watch::Sender<Instant>, after: Duration) {
+    loop {
+        let due = *traffic.borrow() + after;
+        if due <= Instant::now() {
+            return;
+        }
+        sleep_until(due).await;
+    }
+}
+
+async fn write(shared: &Shared, mut socket: WriteHalf<'_>, traffic: &watch::Sender<Instant>) -> ChannelError {
+    let mut leaving = Vec::new();
+    loop {
+        let closing = shared.swap_outbound(&mut leaving);
+        if !leaving.is_empty() {
+            shared.space.notify_waiters();
+            if let Err(error) = socket.write_all(&leaving).await {
+                return lost(shared, error);
+            }
+            traffic.send_replace(Instant::now());
+            leaving.clear();
+            leaving.shrink_to(OUTBOUND_KEPT_BYTES);
+        } else if closing {
+            // The peer may be gone already; then there is nobody left to tell.
+            let _ = socket.shutdown().await;
+            return ChannelError::Closed { address: shared.address.clone() };
+        } else {
+            shared.work.notified().await;
+        }
+    }
+}
+
+async fn read(
+    shared: &Arc<Shared>,
+    mut socket: ReadHalf<'_>,
+    inbound: Option<mpsc::Sender<PeerRequest>>,
+    traffic: &watch::Sender<Instant>,
+) -> ChannelError {
+    let mut buffer = BytesMut::new();
+    loop {
+        // Grows with what has really come, never on the word of a length field.
+        buffer.reserve(READ_BYTES);
+        match socket.read_buf(&mut buffer).await {
+            Ok(0) => return lost(shared, "the peer closed it"),
+            Ok(_) => drop(traffic.send_replace(Instant::now())),
+            Err(error) => return lost(shared, error),
+        }
+        loop {
+            match frame::length(&buffer) {
+                Ok(Some(length)) if length <= buffer.len() => {
+                    if let Err(reason) = take(shared, &mut buffer, length, inbound.as_ref()) {
+                        return ChannelError::Broken { address: shared.address.clone(), reason };
+                    }
+                }
+                Ok(_) => break,
+                Err(reason) => return ChannelError::Broken { address: shared.address.clone(), reason },
+            }
+        }
+    }
+}
+
+/// Takes one frame of `length` bytes off the buffer and hands it to whom it is for.
+fn take(
+    shared: &Arc<Shared>,
+    buffer: &mut BytesMut,
+    length: usize,
+    inbound: Option<&mpsc::Sender<PeerRequest>>,
+) -> Result<(), FrameError> {
+    let whole = buffer.get(..length).unwrap_or_default();
+    let frame = Frame::cut(whole)?;
+    let head = frame.head()?;
+    let (codec, body_length) = (frame.codec, frame.body.len());
+    let (code, version, opaque) = (head.code, head.version, head.opaque);
+    let (is_answer, oneway) = (head.is_response(), head.is_oneway());
+    let remark = head.remark.map(|text| text.into_owned());
+    let ext = head.ext.into_owned();
+    let body = if body_length >= BODY_SLICE_BYTES_MIN {
+        let mut whole = buffer.split_to(length).freeze();
+        whole.advance(length - body_length);
+        whole
+    } else {
+        let body = Bytes::copy_from_slice(frame.body);
+        buffer.advance(length);
+        body
+    };
+    if is_answer {
+        shared.settle(opaque, Reply { code, version, remark, ext, body });
+        return Ok(());
+    }
+    let request = PeerRequest { code, ext, body, opaque, oneway, codec, link: Arc::downgrade(shared) };
+    let taken = inbound.is_some_and(|inbound| inbound.try_send(request).is_ok());
+    if !taken {
+        tracing::debug!(peer = shared.address, code, "a request of the peer was dropped: nobody takes it");
+    }
+    Ok(())
+}

@@ -1,0 +1,300 @@
+//! A hand-made peer at the other end of a real socket.
+
+use bytes::BytesMut;
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::protocol::frame::{self, FLAG_RESPONSE, Frame, FrameError, NewHead};
+
+const LONG: Duration = Duration::from_secs(20);
+
+#[derive(Serialize, Deserialize, Debug, PartialEq)]
+struct Probe {
+    topic: String,
+}
+
+fn probe(topic: &str) -> Probe {
+    Probe { topic: topic.into() }
+}
+
+/// What the peer saw of one request.
+#[derive(Debug)]
+struct Seen {
+    code: i32,
+    opaque: i32,
+    oneway: bool,
+    codec: Codec,
+    topic: String,
+    body: Vec<u8>,
+}
+
+struct Peer {
+    socket: TcpStream,
+    buffer: BytesMut,
+}
+
+impl Peer {
+    async fn next(&mut self) -> Option<Seen> {
+        loop {
+            if let Some(length) = frame::length(&self.buffer).unwrap()
+                && length <= self.buffer.len()
+            {
+                let bytes = self.buffer.split_to(length);
+                let frame = Frame::cut(&bytes).unwrap();
+                let head = frame.head().unwrap();
+                return Some(Seen {
+                    code: head.code,
+                    opaque: head.opaque,
+                    oneway: head.is_oneway(),
+                    codec: frame.codec,
+                    topic: head.ext.field("topic").unwrap_or_default().into_owned(),
+                    body: frame.body.to_vec(),
+                });
+            }
+            if self.socket.read_buf(&mut self.buffer).await.unwrap() == 0 {
+                return None;
+            }
+        }
+    }
+
+    async fn send(&mut self, code: i32, opaque: i32, flag: i32, body: &[u8]) {
+        let mut out = Vec::new();
+        let head = NewHead { code, language: 0, version: 513, opaque, flag, remark: Some("so") };
+        frame::encode(&mut out, Codec::Json, &head, &probe("T"), body.len()).unwrap();
+        out.extend_from_slice(body);
+        self.socket.write_all(&out).await.unwrap();
+    }
+
+    async fn answer(&mut self, seen: &Seen) {
+        self.send(0, seen.opaque, FLAG_RESPONSE, &seen.body).await;
+    }
+}
+
+async fn pair_with(options: ChannelOptions) -> (Channel, Peer) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (channel, accepted) = tokio::join!(Channel::connect(&address, options), listener.accept());
+    (channel.unwrap(), Peer { socket: accepted.unwrap().0, buffer: BytesMut::new() })
+}
+
+async fn pair() -> (Channel, Peer) {
+    pair_with(ChannelOptions::default()).await
+}
+
+#[tokio::test]
+async fn answers_out_of_order_find_their_askers() {
+    let (channel, mut peer) = pair().await;
+    let asking = async {
+        let ask = |n: u8| {
+            let channel = channel.clone();
+            async move { channel.request(105, &probe("T"), &[n], LONG).await }
+        };
+        let (a, b, c) = tokio::join!(ask(1), ask(2), ask(3));
+        [a, b, c].map(|reply| reply.unwrap())
+    };
+    let answering = async {
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            seen.push(peer.next().await.unwrap());
+        }
+        for one in seen.iter().rev() {
+            peer.answer(one).await;
+        }
+        seen
+    };
+    let (replies, seen) = tokio::join!(asking, answering);
+    assert!(seen.iter().all(|s| s.code == 105 && s.topic == "T" && s.codec == Codec::Binary && !s.oneway));
+    for (reply, n) in replies.iter().zip(1u8..) {
+        assert_eq!((reply.code, &reply.body[..], reply.version), (0, &[n][..], 513));
+        assert_eq!(reply.remark.as_deref(), Some("so"));
+        assert_eq!(reply.header::<Probe>().unwrap(), probe("T"));
+    }
+}
+
+#[tokio::test]
+async fn a_late_answer_hurts_nobody() {
+    let (channel, mut peer) = pair().await;
+    let error = channel.request(10, &(), b"", Duration::from_millis(20)).await.unwrap_err();
+    assert!(matches!(error, ChannelError::Timeout { code: 10, .. }), "{error}");
+    assert!(error.may_have_arrived());
+    let late = peer.next().await.unwrap();
+    let (reply, ()) = tokio::join!(channel.request(11, &(), b"second", LONG), async {
+        let second = peer.next().await.unwrap();
+        peer.answer(&late).await;
+        peer.answer(&second).await;
+    });
+    assert_eq!(&reply.unwrap().body[..], b"second");
+}
+
+#[tokio::test]
+async fn large_bodies_pass_both_ways() {
+    let (channel, mut peer) = pair().await;
+    let body = (0..3_000_000u32).map(|n| n as u8).collect::<Vec<_>>();
+    let (reply, ()) = tokio::join!(channel.request(10, &(), &body, LONG), async {
+        let seen = peer.next().await.unwrap();
+        peer.answer(&seen).await;
+    });
+    assert!(reply.unwrap().body == body);
+    let error = channel.request(10, &(), &vec![0; frame::FRAME_BYTES_MAX], LONG).await.unwrap_err();
+    assert!(matches!(error, ChannelError::TooLong { .. }));
+    assert_eq!(channel.ended(), None);
+}
+
+#[tokio::test]
+async fn a_malformed_or_oversized_answer_ends_the_channel_for_all_who_wait() {
+    let broken = [&[0, 0, 0, 4, 9, 0, 0, 0][..], &[0xff; 8], &[0, 0, 0, 1], &[0, 0, 0, 8, 1, 0, 0, 200, 0, 0, 0, 0]];
+    for bytes in broken {
+        let (channel, mut peer) = pair().await;
+        let (one, two, ()) =
+            tokio::join!(channel.request(10, &(), b"", LONG), channel.request(10, &(), b"", LONG), async {
+                peer.next().await.unwrap();
+                peer.socket.write_all(bytes).await.unwrap();
+                // The channel closes the socket by itself.
+                while peer.next().await.is_some() {}
+            });
+        assert!(matches!(one, Err(ChannelError::Broken { .. })), "{one:?}");
+        assert_eq!(one, two);
+        assert_eq!(channel.ended(), one.err());
+    }
+    assert!(matches!(frame::length(&[0xff; 8]), Err(FrameError::TooLong(_))));
+}
+
+#[tokio::test]
+async fn a_peer_that_goes_away_fails_what_waits_and_what_comes() {
+    let (channel, mut peer) = pair().await;
+    let (reply, ()) = tokio::join!(channel.request(10, &(), b"", LONG), async move {
+        peer.next().await.unwrap();
+    });
+    assert!(matches!(reply, Err(ChannelError::Lost { .. })), "{reply:?}");
+    channel.wait_until_ended().await;
+    assert_eq!(channel.request(10, &(), b"", LONG).await, reply);
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let refused = Channel::connect(&free, ChannelOptions::default()).await.unwrap_err();
+    assert!(matches!(refused, ChannelError::Connect { .. }) && !refused.may_have_arrived(), "{refused}");
+}
+
+#[tokio::test]
+async fn a_dropped_request_forgets_its_opaque_and_frees_its_turn() {
+    let (channel, mut peer) = pair_with(ChannelOptions { requests_max: 1, ..ChannelOptions::default() }).await;
+    {
+        let first = channel.request(1, &(), b"", LONG);
+        tokio::pin!(first);
+        tokio::select! {
+            _ = &mut first => panic!("nobody answered"),
+            seen = peer.next() => assert_eq!(seen.unwrap().code, 1),
+        }
+        let second = channel.request(2, &(), b"", Duration::from_millis(20)).await;
+        assert!(matches!(second, Err(ChannelError::Timeout { code: 2, .. })), "it waits for its turn");
+    }
+    let (third, ()) = tokio::join!(channel.request(3, &(), b"", LONG), async {
+        let seen = peer.next().await.unwrap();
+        assert_eq!(seen.code, 3, "the second never left");
+        peer.answer(&seen).await;
+    });
+    assert_eq!(third.unwrap().code, 0);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_is_waited_for_within_bounds() {
+    let (channel, mut peer) = pair_with(ChannelOptions { outbound_bytes_max: 1000, ..Default::default() }).await;
+    let body = vec![7; 1024 * 1024];
+    let mut queued = 0;
+    let error = loop {
+        match channel.oneway(15, &(), &body, Duration::from_millis(50)).await {
+            Ok(()) => queued += 1,
+            Err(error) => break error,
+        }
+        assert!(queued < 64, "the outbound buffer has no bound");
+    };
+    assert!(matches!(error, ChannelError::Timeout { code: 15, .. }), "{error}");
+    for _ in 0..queued {
+        assert!(peer.next().await.unwrap().oneway);
+    }
+    channel.oneway(15, &(), &body, LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_peer_asks_is_delivered_and_answered() {
+    let (inbound, mut asked) = mpsc::channel(1);
+    let (channel, mut peer) = pair_with(ChannelOptions { inbound: Some(inbound), ..Default::default() }).await;
+    peer.send(307, 91, 0, b"who").await;
+    let request = asked.recv().await.unwrap();
+    assert_eq!((request.code, &request.body[..]), (307, &b"who"[..]));
+    assert_eq!(request.ext.field("topic").as_deref(), Some("T"));
+    request.answer(0, None, &probe("me"), b"I").unwrap();
+    let answer = peer.next().await.unwrap();
+    assert_eq!((answer.code, answer.opaque, answer.codec), (0, 91, Codec::Json));
+    assert_eq!((answer.topic.as_str(), &answer.body[..]), ("me", &b"I"[..]));
+    // A full queue drops, and the connection goes on.
+    for opaque in 0..3 {
+        peer.send(40, opaque, frame::FLAG_ONEWAY, b"").await;
+    }
+    let (reply, ()) = tokio::join!(channel.request(1, &(), b"", LONG), async {
+        let seen = peer.next().await.unwrap();
+        peer.answer(&seen).await;
+    });
+    assert!(reply.is_ok());
+    assert_eq!(asked.recv().await.unwrap().code, 40);
+    assert!(asked.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn codes_beyond_the_binary_codec_go_as_json() {
+    let (channel, mut peer) = pair().await;
+    channel.oneway(200_050, &probe("T"), b"", LONG).await.unwrap();
+    channel.speak(Codec::MessagePack);
+    channel.oneway(200_050, &probe("T"), b"", LONG).await.unwrap();
+    let (json, packed) = (peer.next().await.unwrap(), peer.next().await.unwrap());
+    assert_eq!((json.code, json.codec), (200_050, Codec::Json));
+    assert_eq!((packed.code, packed.codec, packed.topic.as_str()), (200_050, Codec::MessagePack, "T"));
+}
+
+#[tokio::test]
+async fn closing_lets_what_is_queued_leave() {
+    let (channel, mut peer) = pair().await;
+    let body = vec![1; 500_000];
+    channel.oneway(15, &(), &body, LONG).await.unwrap();
+    let ((), seen) = tokio::join!(channel.close(), async {
+        let seen = peer.next().await.unwrap();
+        assert!(peer.next().await.is_none());
+        seen
+    });
+    assert_eq!(seen.body.len(), 500_000);
+    assert!(matches!(channel.request(1, &(), b"", LONG).await, Err(ChannelError::Closed { .. })));
+}
+
+#[tokio::test]
+async fn the_last_handle_ends_the_connection() {
+    let (channel, mut peer) = pair().await;
+    let clone = channel.clone();
+    drop(channel);
+    clone.oneway(15, &(), b"", LONG).await.unwrap();
+    assert_eq!(peer.next().await.unwrap().code, 15);
+    drop(clone);
+    assert!(peer.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_channel_without_traffic_ends() {
+    let idle_after = Duration::from_millis(40);
+    let (channel, _peer) = pair_with(ChannelOptions { idle_after, ..Default::default() }).await;
+    let started = Instant::now();
+    channel.wait_until_ended().await;
+    assert!(matches!(channel.ended(), Some(ChannelError::Idle { .. })));
+    assert!(started.elapsed() >= idle_after / 2);
+}
+
+#[test]
+fn a_runtime_that_goes_away_fails_what_waits_elsewhere() {
+    let build = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (driver, other) = (build(), build());
+    let (channel, mut peer) = driver.block_on(pair());
+    let waiting = channel.clone();
+    let asker = std::thread::spawn(move || other.block_on(waiting.request(1, &(), b"", LONG)));
+    assert_eq!(driver.block_on(peer.next()).unwrap().code, 1);
+    drop(driver);
+    assert!(matches!(asker.join().unwrap(), Err(ChannelError::Closed { .. })));
+    drop(peer);
+}

@@ -1,0 +1,224 @@
+//! One index file, mapped. Space is taken in chunks just before they are written, so a full disk is an error.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::{IndexSizes, IndexedKey, KeyQuery};
+use crate::protocol::names::LogOffset;
+use crate::store::{StoreError, disk};
+
+const HEADER_BYTES: usize = 40;
+const SLOT_BYTES: usize = 4;
+const ITEM_BYTES: usize = 20;
+/// Space is taken and populated in pieces of this size.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Items that one slot's chain is followed at most; a chain that is longer is broken or of no use.
+const CHAIN_MAX: usize = 1_000_000;
+
+#[derive(Debug)]
+pub(super) struct IndexFile {
+    path: PathBuf,
+    file: File,
+    map: MmapRaw,
+    sizes: IndexSizes,
+    reserved: Vec<bool>,
+    header: Header,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Header {
+    begin_ms: i64,
+    end_ms: i64,
+    begin: LogOffset,
+    end: LogOffset,
+    slots_used: u32,
+    /// Number of the next item, at least 1.
+    next: u32,
+}
+
+impl IndexFile {
+    /// Opens the file, or makes it sparse and empty.
+    pub(super) fn open(path: &Path, sizes: IndexSizes) -> Result<Self, StoreError> {
+        let length = HEADER_BYTES + sizes.slots as usize * SLOT_BYTES + sizes.items as usize * ITEM_BYTES;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(StoreError::io("cannot open", path))?;
+        let found = file.metadata().map_err(StoreError::io("cannot look at", path))?.len();
+        if found == 0 {
+            file.set_len(length as u64).map_err(StoreError::io("cannot set the length of", path))?;
+        } else if found != length as u64 {
+            let reason = format!("it is {found} bytes long, expected are {length} (maxHashSlotNum, maxIndexNum)");
+            return Err(StoreError::format(path, reason));
+        }
+        let map = MmapOptions::new().map_raw(&file).map_err(StoreError::io("cannot map", path))?;
+        let reserved = vec![false; length.div_ceil(CHUNK_BYTES)];
+        let mut index = Self { path: path.to_owned(), file, map, sizes, reserved, header: Header::default() };
+        index.header = index.read_header();
+        Ok(index)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.header.next <= 1
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.header.next >= self.sizes.items
+    }
+
+    pub(super) fn is_consistent(&self) -> bool {
+        let header = &self.header;
+        header.next >= 1 && header.next <= self.sizes.items && header.begin <= header.end
+    }
+
+    pub(super) fn end(&self) -> LogOffset {
+        self.header.end
+    }
+
+    pub(super) fn end_timestamp_ms(&self) -> i64 {
+        self.header.end_ms
+    }
+
+    pub(super) fn overlaps(&self, begin_ms: i64, end_ms: i64) -> bool {
+        !self.is_empty() && self.header.begin_ms <= end_ms && begin_ms <= self.header.end_ms
+    }
+
+    /// Adds keys until the file is full; returns how many.
+    pub(super) fn insert(&mut self, keys: &[IndexedKey]) -> Result<usize, StoreError> {
+        let room = (self.sizes.items - self.header.next) as usize;
+        let keys = &keys[..keys.len().min(room)];
+        let Some((first, last)) = keys.first().zip(keys.last()) else { return Ok(0) };
+        self.reserve(0, HEADER_BYTES)?;
+        if self.is_empty() {
+            self.header.begin = first.at;
+            self.header.begin_ms = first.timestamp_ms;
+        }
+        self.reserve(self.item_at(self.header.next), keys.len() * ITEM_BYTES)?;
+        for key in keys {
+            self.insert_one(key)?;
+        }
+        self.header.end = last.at;
+        self.header.end_ms = last.timestamp_ms;
+        self.write_header();
+        Ok(keys.len())
+    }
+
+    fn insert_one(&mut self, key: &IndexedKey) -> Result<(), StoreError> {
+        let slot_at = HEADER_BYTES + (key.hash % self.sizes.slots) as usize * SLOT_BYTES;
+        self.reserve(slot_at, SLOT_BYTES)?;
+        let mut previous = self.u32_at(slot_at);
+        if previous == 0 || previous >= self.header.next {
+            previous = 0;
+            self.header.slots_used += 1;
+        }
+        let seconds = ((key.timestamp_ms - self.header.begin_ms) / 1000).clamp(0, i64::from(i32::MAX)) as u32;
+        let mut item = [0; ITEM_BYTES];
+        item[..4].copy_from_slice(&key.hash.to_be_bytes());
+        item[4..12].copy_from_slice(&key.at.to_be_bytes());
+        item[12..16].copy_from_slice(&seconds.to_be_bytes());
+        item[16..].copy_from_slice(&previous.to_be_bytes());
+        self.write(self.item_at(self.header.next), &item);
+        self.write(slot_at, &self.header.next.to_be_bytes());
+        self.header.next += 1;
+        Ok(())
+    }
+
+    /// Appends the offsets that match, newest first, until there are as many as wanted.
+    pub(super) fn query(&self, query: &KeyQuery, found: &mut Vec<LogOffset>) {
+        let slot_at = HEADER_BYTES + (query.hash % self.sizes.slots) as usize * SLOT_BYTES;
+        let mut number = self.u32_at(slot_at);
+        let mut followed = 0;
+        while number > 0 && number < self.header.next && found.len() < query.count && followed < CHAIN_MAX {
+            let at = self.item_at(number);
+            let (hash, seconds, previous) = (self.u32_at(at), self.u32_at(at + 12), self.u32_at(at + 16));
+            let timestamp_ms = self.header.begin_ms + i64::from(seconds) * 1000;
+            // Times are kept in seconds, so the borders are widened by one.
+            let in_time = timestamp_ms >= query.begin_ms.saturating_sub(1000) && timestamp_ms <= query.end_ms;
+            if hash == query.hash && in_time {
+                found.push(self.u64_at(at + 4));
+            }
+            // Items are linked from newer to older only; anything else is a broken chain.
+            if previous >= number {
+                break;
+            }
+            number = previous;
+            followed += 1;
+        }
+    }
+
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.map.flush().map_err(StoreError::io("cannot sync", &self.path))
+    }
+
+    fn item_at(&self, number: u32) -> usize {
+        HEADER_BYTES + self.sizes.slots as usize * SLOT_BYTES + number as usize * ITEM_BYTES
+    }
+
+    /// Takes space for the chunks of the range that have none yet.
+    #[inline]
+    fn reserve(&mut self, at: usize, length: usize) -> Result<(), StoreError> {
+        for chunk in at / CHUNK_BYTES..=(at + length - 1) / CHUNK_BYTES {
+            if !self.reserved[chunk] {
+                self.reserve_chunk(chunk)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn reserve_chunk(&mut self, chunk: usize) -> Result<(), StoreError> {
+        let start = chunk * CHUNK_BYTES;
+        let length = CHUNK_BYTES.min(self.map.len() - start);
+        disk::reserve(&self.file, start as u64, length as u64)
+            .map_err(StoreError::io("cannot take disk space for", &self.path))?;
+        // SAFETY: the range lies within the mapping. Where the kernel cannot populate, pages come one by one.
+        let _ = unsafe { disk::populate(self.map.as_mut_ptr().add(start), length) };
+        self.reserved[chunk] = true;
+        Ok(())
+    }
+
+    fn write(&self, at: usize, bytes: &[u8]) {
+        assert!(at + bytes.len() <= self.map.len(), "a write beyond the index file");
+        // SAFETY: the target lies within the mapping (asserted), and the index's one owner is the only writer.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.map.as_mut_ptr().add(at), bytes.len()) }
+    }
+
+    fn read<const N: usize>(&self, at: usize) -> [u8; N] {
+        assert!(at + N <= self.map.len(), "a read beyond the index file");
+        let mut bytes = [0; N];
+        // SAFETY: the source lies within the mapping (asserted); nobody writes while the owner reads.
+        unsafe { std::ptr::copy_nonoverlapping(self.map.as_ptr().add(at), bytes.as_mut_ptr(), N) };
+        bytes
+    }
+
+    fn u32_at(&self, at: usize) -> u32 {
+        u32::from_be_bytes(self.read(at))
+    }
+
+    fn u64_at(&self, at: usize) -> u64 {
+        u64::from_be_bytes(self.read(at))
+    }
+
+    fn read_header(&self) -> Header {
+        Header {
+            begin_ms: self.u64_at(0) as i64,
+            end_ms: self.u64_at(8) as i64,
+            begin: self.u64_at(16),
+            end: self.u64_at(24),
+            slots_used: self.u32_at(32),
+            next: self.u32_at(36).max(1),
+        }
+    }
+
+    fn write_header(&self) {
+        let header = &self.header;
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(&header.begin_ms.to_be_bytes());
+        bytes[8..16].copy_from_slice(&header.end_ms.to_be_bytes());
+        bytes[16..24].copy_from_slice(&header.begin.to_be_bytes());
+        bytes[24..32].copy_from_slice(&header.end.to_be_bytes());
+        bytes[32..36].copy_from_slice(&header.slots_used.to_be_bytes());
+        bytes[36..].copy_from_slice(&header.next.to_be_bytes());
+        self.write(0, &bytes);
+    }
+}

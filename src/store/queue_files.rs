@@ -1,0 +1,168 @@
+//! The writing side of all ConsumeQueues. Files are sparse: ten thousand young queues take a page each.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use super::consume_queue::{ENTRY_BYTES, Entry, queue_dir};
+use super::{StoreError, file_name, sequence};
+use crate::protocol::names::{QueueKey, QueueOffset, Topic};
+
+/// Files that stay open between writes.
+const OPEN_FILES_MAX: usize = 256;
+
+/// Writes entries where they belong; keeps the files of busy queues open.
+#[derive(Debug)]
+pub struct QueueFiles {
+    root: PathBuf,
+    file_bytes: u64,
+    open: HashMap<(QueueKey, u64), OpenFile>,
+    /// Counts uses, to tell the file that was used longest ago.
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    used: u64,
+    dirty: bool,
+}
+
+impl QueueFiles {
+    /// Queues under `root`, in files of `file_bytes`, a multiple of the size of an entry.
+    #[must_use]
+    pub fn new(root: PathBuf, file_bytes: u64) -> Self {
+        Self { root, file_bytes, open: HashMap::new(), clock: 0 }
+    }
+
+    /// Writes whole `entries` of a queue from offset `from` on.
+    ///
+    /// # Errors
+    /// When the disk is full or fails; the entries are then not all written, and may be written again.
+    pub fn write(&mut self, key: &QueueKey, from: QueueOffset, entries: &[u8]) -> Result<(), StoreError> {
+        let mut position = from * ENTRY_BYTES as u64;
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let base = position - position % self.file_bytes;
+            let (now, later) = rest.split_at(rest.len().min((base + self.file_bytes - position) as usize));
+            let dir = queue_dir(&self.root, key);
+            let file = self.file(key, base, position)?;
+            file.write_all_at(now, position - base)
+                .map_err(StoreError::io("cannot write to the ConsumeQueue", &dir))?;
+            position += now.len() as u64;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything written since the last call is on the disk.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        for ((key, _), open) in self.open.iter_mut().filter(|(_, open)| open.dirty) {
+            open.file.sync_data().map_err(StoreError::io("cannot sync", &queue_dir(&self.root, key)))?;
+            open.dirty = false;
+        }
+        Ok(())
+    }
+
+    /// Makes the queue end at `end`: what stands behind is gone for good.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn cut(&mut self, key: &QueueKey, end: QueueOffset) -> Result<(), StoreError> {
+        let dir = queue_dir(&self.root, key);
+        let position = end * ENTRY_BYTES as u64;
+        self.open.retain(|(open, _), _| open != key);
+        for (base, path) in sequence(&dir)? {
+            if base >= position {
+                std::fs::remove_file(&path).map_err(StoreError::io("cannot remove", &path))?;
+            } else if base + self.file_bytes > position {
+                let file = OpenOptions::new().write(true).open(&path).map_err(StoreError::io("cannot open", &path))?;
+                // Shortening and lengthening leaves a hole, which reads as entries that were never written.
+                let cut = file.set_len(position - base).and_then(|()| file.set_len(self.file_bytes));
+                cut.map_err(StoreError::io("cannot cut", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all queues of a topic.
+    ///
+    /// # Errors
+    /// When the disk fails; a topic without files is no error.
+    pub fn remove(&mut self, topic: &Topic) -> Result<(), StoreError> {
+        self.open.retain(|(open, _), _| open.topic != *topic);
+        let dir = self.root.join("consumequeue").join(topic.as_str());
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(StoreError::io("cannot remove", &dir)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn file(&mut self, key: &QueueKey, base: u64, position: u64) -> Result<&File, StoreError> {
+        self.clock += 1;
+        let place = (key.clone(), base);
+        if !self.open.contains_key(&place) {
+            self.make_room()?;
+            let file = self.open_file(key, base, position)?;
+            self.open.insert(place.clone(), OpenFile { file, used: 0, dirty: false });
+        }
+        let clock = self.clock;
+        let open = self.open.entry(place).and_modify(|open| {
+            open.used = clock;
+            open.dirty = true;
+        });
+        match open {
+            std::collections::hash_map::Entry::Occupied(open) => Ok(&open.into_mut().file),
+            std::collections::hash_map::Entry::Vacant(_) => {
+                Err(StoreError::format(&self.root, "a ConsumeQueue file was closed while it was written"))
+            }
+        }
+    }
+
+    /// Closes the files that were used longest ago; what they hold is synced first.
+    fn make_room(&mut self) -> Result<(), StoreError> {
+        if self.open.len() < OPEN_FILES_MAX {
+            return Ok(());
+        }
+        let mut used: Vec<u64> = self.open.values().map(|open| open.used).collect();
+        let (_, middle, _) = used.select_nth_unstable(OPEN_FILES_MAX / 2);
+        let middle = *middle;
+        for ((key, _), open) in self.open.extract_if(|_, open| open.used < middle) {
+            if open.dirty {
+                open.file.sync_data().map_err(StoreError::io("cannot sync", &queue_dir(&self.root, &key)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open_file(&self, key: &QueueKey, base: u64, position: u64) -> Result<File, StoreError> {
+        let dir = queue_dir(&self.root, key);
+        let path = dir.join(file_name(base));
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = match options.open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(&dir).map_err(StoreError::io("cannot make the directory", &dir))?;
+                options.open(&path)
+            }
+            other => other,
+        }
+        .map_err(StoreError::io("cannot open", &path))?;
+        let length = file.metadata().map_err(StoreError::io("cannot look at", &path))?.len();
+        if length == 0 {
+            file.set_len(self.file_bytes).map_err(StoreError::io("cannot set the length of", &path))?;
+            if position > base && sequence(&dir)?.first().is_some_and(|(first, _)| *first == base) {
+                let fillers = ((position - base) / ENTRY_BYTES as u64) as usize;
+                let filler = Entry::FILLER.encode().repeat(fillers);
+                file.write_all_at(&filler, 0).map_err(StoreError::io("cannot write to", &path))?;
+            }
+        }
+        Ok(file)
+    }
+}

@@ -1,0 +1,170 @@
+//! One CommitLog file: mapped whole, sparse until the window ahead of the writer is taken.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::disk::{self, PAGE_BYTES, ReadNow};
+use super::{StoreError, file_name};
+use crate::protocol::names::LogOffset;
+
+/// A CommitLog file.
+///
+/// Invariants: only the owner of the [`super::commit_log::CommitLog`] writes, each byte once; a reader looks only at
+/// bytes below an end that was published after they were written.
+#[derive(Debug)]
+pub struct Segment {
+    base: LogOffset,
+    map: MmapRaw,
+    file: File,
+    path: PathBuf,
+}
+
+impl Segment {
+    /// Makes the file that begins at `base`, `size` bytes long, without taking space for it; or opens the one there.
+    ///
+    /// # Errors
+    /// When the file cannot be made or has another length.
+    pub fn create(dir: &Path, base: LogOffset, size: u64) -> Result<Segment, StoreError> {
+        let path = dir.join(file_name(base));
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(StoreError::io("cannot make", &path))?;
+        let length = file.metadata().map_err(StoreError::io("cannot look at", &path))?.len();
+        if length == 0 {
+            file.set_len(size).map_err(StoreError::io("cannot set the length of", &path))?;
+        } else if length != size {
+            return Err(StoreError::format(
+                &path,
+                format!("it is {length} bytes long, expected are {size} (mappedFileSizeCommitLog)"),
+            ));
+        }
+        let map = MmapOptions::new().map_raw(&file).map_err(StoreError::io("cannot map", &path))?;
+        Ok(Segment { base, map, file, path })
+    }
+
+    #[must_use]
+    pub fn base(&self) -> LogOffset {
+        self.base
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Offset of the first byte after the file.
+    #[must_use]
+    pub fn end(&self) -> LogOffset {
+        self.base + self.map.len() as u64
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes disk space for the positions `from..to` and brings their pages into memory.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn prepare(&self, from: usize, to: usize) -> Result<(), StoreError> {
+        let from = from / PAGE_BYTES * PAGE_BYTES;
+        let to = to.next_multiple_of(PAGE_BYTES).min(self.map.len());
+        if from >= to {
+            return Ok(());
+        }
+        disk::reserve(&self.file, from as u64, (to - from) as u64)
+            .map_err(StoreError::io("cannot take disk space for", &self.path))?;
+        // SAFETY: the range lies within the mapping, as `to` was cut to its length.
+        match unsafe { disk::populate(self.map.as_mut_ptr().add(from), to - from) } {
+            // A kernel before 5.14 does not know the call: the writer then pays for each page when it gets there.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
+            result => result.map_err(StoreError::io("cannot populate", &self.path)),
+        }
+    }
+
+    /// Copies `bytes` to `position`. Only for the one writer of the log, into space that [`Segment::prepare`] took.
+    pub(super) fn write(&self, position: usize, bytes: &[u8]) {
+        assert!(position + bytes.len() <= self.map.len(), "a write beyond the segment");
+        // SAFETY: the target lies within the mapping (asserted); nobody else writes, and no reader looks at it before
+        // the new end is published.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.map.as_mut_ptr().add(position), bytes.len());
+        }
+    }
+
+    /// Writes the positions `from..to` to the disk and waits for it.
+    ///
+    /// # Errors
+    /// When the disk fails; the caller must not go on.
+    pub fn sync(&self, from: usize, to: usize) -> Result<(), StoreError> {
+        let from = from / PAGE_BYTES * PAGE_BYTES;
+        let to = to.min(self.map.len());
+        if from >= to {
+            return Ok(());
+        }
+        // SAFETY: the range lies within the mapping and begins at a page.
+        unsafe { disk::sync(self.map.as_mut_ptr().add(from), to - from) }
+            .map_err(StoreError::io("cannot sync", &self.path))
+    }
+
+    /// The whole file as shared bytes; a clone of the handle is an answer's slice. What lies above the log's
+    /// published end must not be looked at.
+    #[must_use]
+    pub fn bytes(self: &Arc<Self>) -> Bytes {
+        Bytes::from_owner(Mapped(self.clone()))
+    }
+
+    /// Reads from the page cache only.
+    ///
+    /// # Errors
+    /// When the read fails.
+    pub fn read_now(&self, buffer: &mut [u8], position: u64) -> Result<ReadNow, StoreError> {
+        disk::read_now(&self.file, buffer, position).map_err(StoreError::io("cannot read", &self.path))
+    }
+
+    /// Reads, waiting for the disk.
+    ///
+    /// # Errors
+    /// When the read fails.
+    pub fn read(&self, buffer: &mut [u8], position: u64) -> Result<(), StoreError> {
+        self.file.read_exact_at(buffer, position).map_err(StoreError::io("cannot read", &self.path))
+    }
+
+    /// Overwrites the positions `from..to` with zeros: what recovery cut off must not look like a record later.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn clear(&self, from: usize, to: usize) -> Result<(), StoreError> {
+        const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        let mut at = from;
+        while at < to.min(self.map.len()) {
+            let step = ZEROS.len().min(to.min(self.map.len()) - at);
+            self.file.write_all_at(&ZEROS[..step], at as u64).map_err(StoreError::io("cannot clear", &self.path))?;
+            at += step;
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the mapping alive for as long as an answer needs a slice of it.
+struct Mapped(Arc<Segment>);
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        let map = &self.0.map;
+        // SAFETY: the mapping lives as long as `self`. Bytes above the published end change while this slice exists;
+        // no reader looks there, and published bytes never change.
+        unsafe { std::slice::from_raw_parts(map.as_ptr(), map.len()) }
+    }
+}
