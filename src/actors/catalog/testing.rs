@@ -6,8 +6,12 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use tempfile::TempDir;
 
+use crate::actors::catalog::topics::TopicTable;
+use crate::actors::log::doors::LogDoors;
+use crate::actors::supervision::Seat;
 use crate::actors::{ConnectionId, Peer, Push};
 use crate::config::BrokerConfig;
+use crate::store::log_view::LogView;
 
 /// Settings whose data directory is `directory`.
 pub fn settings(directory: &TempDir) -> Arc<ArcSwap<BrokerConfig>> {
@@ -72,4 +76,16 @@ pub fn connection(number: u64) -> (Addr<Listener>, Peer) {
     let address = ([127, 0, 0, 1], 40_000 + number as u16).into();
     let peer = Peer { connection: ConnectionId(number), address, push: listener.clone().recipient() };
     (listener, peer)
+}
+
+/// Doors to a log whose actors are gone: every question is answered with `Unavailable`.
+pub fn closed_log(topics: &Arc<TopicTable>) -> LogDoors {
+    LogDoors {
+        topics: Arc::clone(topics),
+        view: LogView::new(std::path::PathBuf::new(), 1 << 20),
+        queues: Arc::new([]),
+        writer: Seat::new().addr,
+        index: None,
+        files: Seat::new().addr,
+    }
 }

@@ -6,8 +6,7 @@ use crate::server::doors::BrokerDoors;
 
 /// Serves one request. Sends and pulls have their own way through the session, and so have commits, heartbeats and
 /// farewells where their order matters; those of the latter that come here are served all the same.
-pub async fn serve(doors: &BrokerDoors, request: Request) -> Answer {
-    let request = &request;
+pub async fn serve(doors: &BrokerDoors, request: &Request) -> Answer {
     match RequestCode::from_number(request.code) {
         RequestCode::QueryMessage => query::by_key(doors, request).await,
         RequestCode::QueryConsumerOffset => offsets::query(doors, request).await,

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::actors::catalog::offsets::Resets;
-use crate::actors::catalog::testing::{change, file, settings, write_file};
+use crate::actors::catalog::testing::{change, closed_log, file, settings, write_file};
 
 #[derive(Default)]
 struct Registration(Vec<TopicsChanged>);
@@ -73,7 +73,7 @@ impl Broker {
 
 fn open(config: &Arc<ArcSwap<BrokerConfig>>, table: &Arc<TopicTable>) -> Topics {
     let offsets = Offsets::open(Arc::clone(config), Arc::<Resets>::default()).unwrap().start();
-    Topics::open(Arc::clone(config), Arc::clone(table), LogDoors::default(), Door::new(offsets)).unwrap()
+    Topics::open(Arc::clone(config), Arc::clone(table), closed_log(table), Door::new(offsets)).unwrap()
 }
 
 fn name(topic: &str) -> Topic {
@@ -164,7 +164,8 @@ async fn a_deleted_topic_is_gone_at_once_and_comes_back_as_another() {
     let broker = Broker::fresh().await;
     let first = broker.send_to("T", "TBW102", 2).await.unwrap();
     // The log is not there in this test, so the deletion cannot be told to be complete; the topic is gone all the same.
-    let _ = broker.topics.send(DeleteTopic { topic: name("T") }).await.unwrap();
+    let told = broker.topics.send(DeleteTopic { topic: name("T") }).await.unwrap();
+    assert_eq!(told, Err(QueueError::Unavailable));
     assert!(!broker.table.contains("T"));
     let second = broker.send_to("T", "TBW102", 2).await.unwrap();
     assert!(second.slots.iter().all(|slot| !first.slots.contains(slot)));
@@ -238,7 +239,8 @@ async fn a_broken_file_gives_way_to_the_one_before_and_two_stop_the_start() {
     write_file(&directory, "topics.json.bak", "[");
     let config = settings(&directory);
     let offsets = Offsets::open(Arc::clone(&config), Arc::default()).unwrap().start();
-    let opened = Topics::open(config, Arc::default(), LogDoors::default(), Door::new(offsets));
+    let table = Arc::default();
+    let opened = Topics::open(config, Arc::clone(&table), closed_log(&table), Door::new(offsets));
     assert!(opened.err().unwrap().to_string().contains("topics.json cannot be read"));
 }
 
