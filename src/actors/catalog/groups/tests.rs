@@ -115,3 +115,18 @@ async fn an_owner_that_is_rebuilt_goes_on_from_what_was_published() {
     let rebuilt = Groups::open(Arc::clone(&broker.config), Arc::clone(&broker.table)).unwrap().start();
     assert!(rebuilt.send(ListGroups).await.unwrap().subscription_group_table.contains_key("g"));
 }
+
+#[actix::test]
+async fn files_that_apache_wrote_come_back_as_they_were() {
+    for name in ["subscriptionGroup.new.json", "subscriptionGroup.old.json"] {
+        let vectors = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/config");
+        let text = std::fs::read_to_string(vectors.join(name)).unwrap();
+        let wanted = SubscriptionGroupTable::decode_file(text.as_bytes()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        write_file(&directory, "subscriptionGroup.json", &text);
+        let broker = Broker::open(directory);
+        let mut listed = broker.groups.send(ListGroups).await.unwrap();
+        listed.subscription_group_table.retain(|group, _| wanted.subscription_group_table.contains_key(group));
+        assert_eq!(listed, wanted, "{name}");
+    }
+}

@@ -197,6 +197,16 @@ async fn what_apache_wrote_is_kept_even_where_it_means_nothing_here() {
     assert_eq!(body.offset_table.get("no topic").unwrap().get(&7), Some(&1));
 }
 
+#[test]
+fn files_that_apache_wrote_come_back_as_they_were() {
+    let new = include_str!("../../../../tests/vectors/config/consumerOffset.new.json");
+    let stored = file::decode(new).unwrap();
+    let written = file::body(stored.version, &stored.view, stored.foreign).encode_file();
+    assert_eq!(String::from_utf8(written).unwrap(), new);
+    let old = file::decode(include_str!("../../../../tests/vectors/config/consumerOffset.old.json")).unwrap();
+    assert_eq!(old.view.committed(&group_of("cg"), &topic_of("TopicTest"), 0), Some(12));
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_is_a_table_or_an_error(text in r#"[\[\]{}:,"0-9a-zA-Z.@\-\\ ]{0,200}"#, bytes: Vec<u8>) {

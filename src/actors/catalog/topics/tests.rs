@@ -261,6 +261,18 @@ fn the_file_has_apaches_form() {
     assert_eq!((read, configs), (version, vec![table.get("T").unwrap().config.clone()]));
 }
 
+#[test]
+fn files_that_apache_wrote_come_back_as_they_were() {
+    let new = include_str!("../../../../tests/vectors/config/topics.new.json");
+    let (version, configs) = file::decode(new).unwrap();
+    let table = TopicTable::default();
+    let entries: Vec<_> = configs.into_iter().map(|config| table.publish_for_tests(config)).collect();
+    assert_eq!(String::from_utf8(file::encode(version, &entries)).unwrap(), new);
+    let (_, old) = file::decode(include_str!("../../../../tests/vectors/config/topics.old.json")).unwrap();
+    assert_eq!(old.len(), entries.len());
+    assert_eq!((&old[0].topic, old[0].read_queues), (&entries[0].config.topic, entries[0].config.read_queues));
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_is_a_table_or_an_error(text in r#"[\[\]{}:,"0-9a-zA-Z.\-\\ ]{0,200}"#, bytes: Vec<u8>) {
