@@ -47,9 +47,7 @@ impl Server {
         config.store.commit_log_segment_bytes = 16 * 1024 * 1024;
         config.store.key_index_slots = 1_000;
         config.store.key_index_entries = 4_000;
-        let fatal: Fatal = Arc::new(|reason: String| {
-            let _: () = panic!("{reason}");
-        });
+        let fatal: Fatal = Arc::new(fail);
         let broker = Broker::start(config, 1, &fatal).unwrap();
         Self { broker, directory }
     }
@@ -62,6 +60,10 @@ impl Server {
         self.broker.stop().await;
         Self::start_in(self.directory)
     }
+}
+
+fn fail(reason: String) {
+    panic!("{reason}")
 }
 
 /// One connection that asks and waits.
