@@ -74,7 +74,7 @@ pub async fn runtime(doors: &BrokerDoors) -> Answer {
 #[serde(rename_all = "camelCase")]
 struct ReplicaStatus {
     ha_client_runtime_info: ReplicaClient,
-    ha_connection_info: [(); 0],
+    ha_connection_info: &'static [i64],
     in_sync_slave_nums: i32,
     master: bool,
     master_commit_log_max_offset: i64,
@@ -95,7 +95,7 @@ struct ReplicaClient {
 pub fn replicas(doors: &BrokerDoors) -> Answer {
     let status = ReplicaStatus {
         ha_client_runtime_info: ReplicaClient::default(),
-        ha_connection_info: [],
+        ha_connection_info: &[],
         in_sync_slave_nums: 0,
         master: doors.settings.now().identity.role != BrokerRole::Slave,
         master_commit_log_max_offset: signed(doors.log.log_range().1),

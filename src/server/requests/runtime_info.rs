@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use super::Refusal;
 use super::topics::elsewhere;
 use crate::actors::catalog::data_version::now_ms;
 use crate::actors::catalog::statistics::ReadRates;
 use crate::protocol::code::version;
+use crate::protocol::record::Record;
 use crate::server::doors::BrokerDoors;
 
 type Table = BTreeMap<String, String>;
@@ -28,10 +30,8 @@ const EMPTY: &[(&str, &str)] = &[
     ("timerDequeueTps", "0.0"),
     ("remainTransientStoreBufferNumbs", "0"),
     ("remainHowManyDataToCommit", "0 B"),
-    ("remainHowManyDataToFlush", "0 B"),
     ("EndTransactionQueueSize", "0"),
     ("EndTransactionThreadPoolQueueCapacity", "0"),
-    ("earliestMessageTimeStamp", "-1"),
 ];
 /// Thread pools by RocketMQ's names: their queues are always empty.
 const POOLS: &[&str] = &["send", "pull", "litePull", "query", "ack"];
@@ -129,6 +129,12 @@ async fn put_log(doors: &BrokerDoors, table: &mut Table) -> Result<(), Refusal> 
     let (begin, end) = doors.log.log_range();
     put(table, "commitLogMinOffset", begin);
     put(table, "commitLogMaxOffset", end);
+    let ends = doors.log.view.ends();
+    let unsynced = ends.written.load(Ordering::Acquire).saturating_sub(ends.flushed.load(Ordering::Acquire));
+    put(table, "remainHowManyDataToFlush", human(unsynced));
+    let first = if begin < end { doors.log.record_at(begin).await? } else { None };
+    let first = first.and_then(|bytes| Some(Record::read(&bytes).ok()?.store_timestamp_ms));
+    put(table, "earliestMessageTimeStamp", first.unwrap_or(-1));
     let config = doors.settings.now();
     let (log_dir, data_dir) = (config.store.commit_log_dir(), config.store.data_dir.clone());
     let space = elsewhere(move || (space(&log_dir), space(&data_dir), log_dir)).await?;

@@ -128,6 +128,12 @@ impl TopicEntry {
     pub fn slot(&self, queue: QueueId) -> Option<QueueSlot> {
         self.slots.get(queue as usize).copied()
     }
+
+    /// The numbers of all queues that have files, also of those that the topic lost when it shrank.
+    #[must_use]
+    pub fn all_slots(&self) -> Vec<QueueSlot> {
+        [&*self.slots, &*self.spare].concat()
+    }
 }
 
 /// All topics of this broker. Cheap to read from any thread; only [`super::Topics`] writes. It outlives its owner, so that
@@ -202,7 +208,7 @@ impl TopicTable {
     pub(super) fn publish(&self, config: TopicConfig) -> Arc<TopicEntry> {
         let old = self.get(&config.topic);
         let counters = old.as_ref().map(|old| Arc::clone(&old.counters)).unwrap_or_default();
-        let mut slots = old.map_or(Vec::new(), |old| [&*old.slots, &*old.spare].concat());
+        let mut slots = old.map_or(Vec::new(), |old| old.all_slots());
         let queues = config.queues() as usize;
         let missing = queues.saturating_sub(slots.len()) as u32;
         let first = self.next_slot.fetch_add(missing, Ordering::AcqRel);
