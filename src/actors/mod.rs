@@ -11,6 +11,7 @@ use bytes::Bytes;
 pub mod catalog;
 pub mod cluster;
 pub mod log;
+pub mod rebalance;
 
 /// Number of a connection, never used twice in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
