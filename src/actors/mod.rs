@@ -10,8 +10,12 @@ use bytes::Bytes;
 
 pub mod catalog;
 pub mod cluster;
+pub mod commitlog_writer;
+pub mod door;
 pub mod log;
 pub mod rebalance;
+pub mod supervision;
+pub mod topic_queue;
 
 /// Number of a connection, never used twice in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,1 +1,86 @@
-//! See the crate's map.
+//! The binary's subcommands. A wrong call or wrong settings end with status 2, a start that failed with 1; each with one
+//! line on standard error.
+
+pub mod args;
+pub mod logging;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use args::{Cli, Command, ServerArgs};
+
+use crate::config::{self, ConfigError, Settings};
+
+/// Status of a call whose flags or settings are wrong.
+const WRONG_CALL: u8 = 2;
+/// Status of a start that failed.
+const FAILED_START: u8 = 1;
+
+/// Why a command ended badly.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error("{0}")]
+    Settings(#[from] ConfigError),
+    #[error("{0}")]
+    Logging(#[from] logging::LogError),
+    #[error("{0}")]
+    Start(String),
+}
+
+impl CommandError {
+    fn status(&self) -> u8 {
+        match self {
+            Self::Settings(_) => WRONG_CALL,
+            Self::Logging(_) | Self::Start(_) => FAILED_START,
+        }
+    }
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match &cli.command {
+        Command::Namesrv(args) => run_server(args),
+        Command::Broker(args) => run_server(args),
+        Command::Standalone(args) => run_server(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to hear of a closed standard error.
+            let _ = writeln!(std::io::stderr(), "actormq: {error}");
+            ExitCode::from(error.status())
+        }
+    }
+}
+
+fn run_server(args: &impl ServerArgs) -> Result<(), CommandError> {
+    let settings = config::load(&args.sources(environment())?)?;
+    if args.common().print_config {
+        // Whoever reads it may have read enough and closed it.
+        let _ = std::io::stdout().write_all(settings.describe().as_bytes());
+        return Ok(());
+    }
+    let _log = logging::set_up(&settings.process.log)?;
+    for notice in &settings.notices {
+        if notice.is_warning() {
+            tracing::warn!("{notice}");
+        } else {
+            tracing::info!("{notice}");
+        }
+    }
+    serve(settings)
+}
+
+/// Runs the roles that `settings` holds until they are told to stop.
+fn serve(_settings: Settings) -> Result<(), CommandError> {
+    Err(CommandError::Start("not wired yet".into()))
+}
+
+/// The variables of the environment, as far as they are text.
+fn environment() -> Vec<(String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}

@@ -1,5 +1,7 @@
-//! The name of this host.
+//! What a setting is where nothing was set and this host decides.
 
+/// Where the files are, unless something else is set.
+pub const DATA_DIR: &str = "./actormq-data";
 /// RocketMQ's name for a broker whose host has none.
 const NO_NAME: &str = "DEFAULT_BROKER";
 

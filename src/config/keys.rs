@@ -59,7 +59,8 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
     }
     let wanted = letters(name);
     let allowed = (wanted.len() / 4).clamp(1, 5);
-    let distances = TABLE.iter().map(|key| (distance(wanted.as_bytes(), letters(key.name).as_bytes()), key.name));
+    let near_in_length = TABLE.iter().filter(|key| key.name.len().abs_diff(wanted.len()) <= allowed);
+    let distances = near_in_length.map(|key| (distance(wanted.as_bytes(), letters(key.name).as_bytes()), key.name));
     distances.min().filter(|(steps, _)| *steps <= allowed).map(|(_, name)| name)
 }
 
@@ -81,6 +82,15 @@ impl Kind {
             Self::Text => (true, ""),
         };
         if fits { Ok(()) } else { Err(allowed.into()) }
+    }
+
+    /// The text as a TOML value.
+    pub(super) fn toml(self, text: &str) -> String {
+        match self {
+            Self::Boolean => text.to_ascii_lowercase(),
+            Self::Int | Self::Long if text.parse::<i64>().is_ok() => text.trim_start_matches('+').to_string(),
+            _ => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+        }
     }
 }
 

@@ -1,9 +1,13 @@
-//! What a name server can be told; its keys are listed in `namesrv_keys.rs`.
+//! What a name server can be told, and the keys that tell it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
+use super::binding::{Binding, Keyed, bindings};
+use super::host::DATA_DIR;
+use super::notice::{ConfigError, Notice};
 use super::provenance::Provenance;
+use super::values::{ip, names, number, optional_path, path, switch};
 
 /// Everything that one name server can be told.
 #[derive(Clone, Debug)]
@@ -101,7 +105,7 @@ impl Default for NamesrvNetwork {
 
 impl Default for NamesrvFiles {
     fn default() -> Self {
-        Self { data_dir: super::DATA_DIR.into(), kv_config: None, config_store: None }
+        Self { data_dir: DATA_DIR.into(), kv_config: None, config_store: None }
     }
 }
 
@@ -121,3 +125,44 @@ impl Default for RouteRules {
         }
     }
 }
+
+impl Keyed for NamesrvConfig {
+    const CLASSES: &'static str = "NV";
+
+    fn bindings() -> &'static [Binding<Self>] {
+        BINDINGS
+    }
+
+    fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    fn provenance_mut(&mut self) -> &mut Provenance {
+        &mut self.provenance
+    }
+
+    fn check(&mut self) -> Result<Vec<Notice>, ConfigError> {
+        Ok(Vec::new())
+    }
+}
+
+const BINDINGS: &[Binding<NamesrvConfig>] = bindings![
+    "bindAddress" => NextStart, network.bind_address, ip;
+    "listenPort" => NextStart, network.listen_port, number("", 0..=65_535);
+    "serverChannelMaxIdleTimeSeconds" => NextStart, network.idle_seconds_max, number(" of seconds", 1..=i32::MAX as u32);
+    "actormqFrameMaxBytes" => NextStart, network.frame_bytes_max, number(" of bytes", 65_536..=268_435_456);
+    "storePathRootDir" => NextStart, files.data_dir, path;
+    "kvConfigPath" => NextStart, files.kv_config, optional_path, shown as |config: &NamesrvConfig| config.files.kv_config_path();
+    "configStorePath" => NextStart, files.config_store, optional_path, shown as |config: &NamesrvConfig| config.files.config_store_path();
+    "orderMessageEnable" => Now, routes.order_messages, switch;
+    "returnOrderTopicConfigToBroker" => Now, routes.return_order_config, switch;
+    "scanNotActiveBrokerInterval" => NextStart, routes.scan_interval_ms, number(" of milliseconds", 1..=i64::MAX as u64);
+    "supportActingMaster" => Now, routes.acting_master, switch;
+    "notifyMinBrokerIdChanged" => Now, routes.notify_min_id_changed, switch;
+    "enableAllTopicList" => Now, routes.all_topic_list, switch;
+    "enableTopicList" => Now, routes.topic_lists, switch;
+    "needWaitForService" => Now, routes.wait_for_brokers, switch;
+    "waitSecondsForService" => Now, routes.wait_seconds, number(" of seconds", 0..=i32::MAX as u32);
+    "deleteTopicWithBrokerRegistration" => Now, routes.registration_deletes_topics, switch;
+    "configBlackList" => NextStart, update_black_list, names;
+];

@@ -39,8 +39,10 @@ impl Provenance {
         self.entries.get(key).map_or("default", |entry| entry.origin.as_str())
     }
 
-    /// Somebody set the key.
-    pub(super) fn is_set(&self, key: &str) -> bool {
-        self.entries.contains_key(key)
+    /// Notes that the key's field has another value than the one that was set.
+    pub(super) fn force(&mut self, key: &str) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.origin.push_str(", forced");
+        }
     }
 }

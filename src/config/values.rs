@@ -7,10 +7,10 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::broker::{BrokerRole, FlushMode, StoreKind};
-
 /// Longest text of one value, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Bounds of a segment of the log in bytes; RocketMQ's type for it has 31 bits.
+const SEGMENT_BYTES: RangeInclusive<u32> = 64 * 1024..=i32::MAX as u32 / 4096 * 4096;
 /// Most name servers, black-listed keys, hours or delay levels in one value.
 const ITEMS_MAX: usize = 256;
 
@@ -166,6 +166,26 @@ pub(super) fn host_port(text: &str) -> Read<Option<String>> {
     }
 }
 
+/// A broker's main port: with room for the fast port two below.
+pub(super) fn main_port(text: &str) -> Read<u16> {
+    match text.parse::<u16>() {
+        Ok(port) if port == 0 || port > 2 => Ok(port),
+        _ => Err("0 (any free port) or 3 to 65535, for the fast port is two below".into()),
+    }
+}
+
+/// Bytes of a segment of the log: whole pages.
+pub(super) fn segment_bytes(text: &str) -> Read<u32> {
+    const PAGE_BYTES: u32 = 4096;
+    match number("", SEGMENT_BYTES)(text) {
+        Ok(bytes) if bytes.is_multiple_of(PAGE_BYTES) => Ok(bytes),
+        _ => {
+            let (least, most) = (SEGMENT_BYTES.start(), SEGMENT_BYTES.end());
+            Err(format!("a multiple of {PAGE_BYTES} from {least} to {most} (bytes)"))
+        }
+    }
+}
+
 /// A port that stays unset for 0.
 pub(super) fn optional_port(text: &str) -> Read<Option<u16>> {
     let port = number("", 0..=65_535_u16)(text)?;
@@ -222,21 +242,6 @@ pub(super) fn delay_levels(text: &str) -> Read<DelayLevels> {
     DelayLevels::parse(text)
 }
 
-/// `brokerRole`.
-pub(super) fn role(text: &str) -> Read<BrokerRole> {
-    one_of(text, &[BrokerRole::AsyncMaster, BrokerRole::SyncMaster, BrokerRole::Slave])
-}
-
-/// `flushDiskType`.
-pub(super) fn flush_mode(text: &str) -> Read<FlushMode> {
-    one_of(text, &[FlushMode::Async, FlushMode::Sync])
-}
-
-/// `storeType`.
-pub(super) fn store_kind(text: &str) -> Read<StoreKind> {
-    one_of(text, &[StoreKind::Files])
-}
-
 /// The one of `values` that is written as `text`.
 pub(super) fn one_of<T: Shown + Copy>(text: &str, values: &[T]) -> Read<T> {
     let written = |value: &T| value.shown().unwrap_or_default();
@@ -251,30 +256,6 @@ fn is_host(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()
         || ((1..=253).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')))
-}
-
-impl Shown for BrokerRole {
-    fn shown(&self) -> Option<String> {
-        let text = match self {
-            Self::AsyncMaster => "ASYNC_MASTER",
-            Self::SyncMaster => "SYNC_MASTER",
-            Self::Slave => "SLAVE",
-        };
-        Some(text.into())
-    }
-}
-
-impl Shown for FlushMode {
-    fn shown(&self) -> Option<String> {
-        Some(if *self == Self::Async { "ASYNC_FLUSH" } else { "SYNC_FLUSH" }.into())
-    }
-}
-
-impl Shown for StoreKind {
-    fn shown(&self) -> Option<String> {
-        let Self::Files = self;
-        Some("default".into())
-    }
 }
 
 impl Shown for DelayLevels {

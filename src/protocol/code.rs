@@ -221,6 +221,11 @@ RequestCode {
     CleanBrokerData = 1011, "CLEAN_BROKER_DATA";
     ControllerGetNextBrokerId = 1012, "CONTROLLER_GET_NEXT_BROKER_ID";
     ControllerApplyBrokerId = 1013, "CONTROLLER_APPLY_BROKER_ID";
+    BrokerCloseChannelRequest = 1014, "BROKER_CLOSE_CHANNEL_REQUEST";
+    CheckNotActiveBrokerRequest = 1015, "CHECK_NOT_ACTIVE_BROKER_REQUEST";
+    GetBrokerLiveInfoRequest = 1016, "GET_BROKER_LIVE_INFO_REQUEST";
+    GetSyncStateDataRequest = 1017, "GET_SYNC_STATE_DATA_REQUEST";
+    RaftBrokerHeartBeatEventRequest = 1018, "RAFT_BROKER_HEART_BEAT_EVENT_REQUEST";
     UpdateColdDataFlowCtrConfig = 2001, "UPDATE_COLD_DATA_FLOW_CTR_CONFIG";
     RemoveColdDataFlowCtrConfig = 2002, "REMOVE_COLD_DATA_FLOW_CTR_CONFIG";
     GetColdDataFlowCtrInfo = 2003, "GET_COLD_DATA_FLOW_CTR_INFO";

@@ -113,6 +113,19 @@ impl ConsumeQueue {
         Ok(queue)
     }
 
+    /// The same queue for another reader.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self {
+            dir: self.dir.clone(),
+            file_bytes: self.file_bytes,
+            min: self.min,
+            end: self.end,
+            file: None,
+            block: Block::default(),
+        }
+    }
+
     /// Offset of the first message.
     #[must_use]
     pub fn min(&self) -> QueueOffset {

@@ -12,6 +12,7 @@ pub mod opening;
 pub mod queue_files;
 pub mod recovery;
 pub mod segment;
+pub mod table;
 
 use std::io;
 use std::path::{Path, PathBuf};

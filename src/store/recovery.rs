@@ -1,11 +1,12 @@
 //! What start-up finds in the log: the end of the last whole record, and what the queues and the index do not hold yet.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::births::TopicBirths;
 use super::consume_queue::Entry;
 use super::key_index::{IndexedKey, KeyIndex};
+use super::log_view::LogView;
 use super::queue_files::QueueFiles;
 use super::segment::Segment;
 use super::{StoreError, sequence};
@@ -139,6 +140,37 @@ fn scan_segment(
         found.timestamp_ms = record.store_timestamp_ms;
         found.records += 1;
     }
+}
+
+/// Reads the records between two offsets at which records begin, through what readers see of the log.
+///
+/// # Errors
+/// When the log cannot be read or holds something else.
+pub fn read(
+    view: &LogView,
+    from: LogOffset,
+    to: LogOffset,
+    mut visit: impl FnMut(&Record<'_>),
+) -> Result<(), StoreError> {
+    let broken =
+        |at: LogOffset, reason: String| StoreError::format(Path::new("commitlog"), format!("at offset {at}: {reason}"));
+    let mut at = from;
+    while at < to {
+        let segment = view.segment(at).ok_or_else(|| broken(at, "the segment is not mapped".into()))?;
+        let bytes = segment.bytes();
+        let end = (to.min(segment.end()) - segment.base()) as usize;
+        while (at - segment.base()) < end as u64 {
+            let rest = &bytes[(at - segment.base()) as usize..end];
+            if rest.get(4..BLANK_BYTES).is_some_and(|magic| magic == MAGIC_BLANK.to_be_bytes()) {
+                at = segment.end();
+                break;
+            }
+            let record = whole(rest, at, false).map_err(|error| broken(at, error.to_string()))?;
+            visit(&record);
+            at += record.size as u64;
+        }
+    }
+    Ok(())
 }
 
 fn whole(bytes: &[u8], at: LogOffset, check_crc: bool) -> Result<Record<'_>, RecordError> {

@@ -1,15 +1,14 @@
-//! The version of a table that brokers, name servers and slaves compare: RocketMQ's `DataVersion`.
+//! The version of a table, and the wall clock that it carries.
 
-use serde::{Deserialize, Serialize};
+pub use crate::protocol::body::version::DataVersion;
 
-/// Changes with every change of the table that carries it. Two tables with the same version are the same table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct DataVersion {
-    /// Changes counted.
-    pub counter: i64,
-    /// Epoch of the master that made the change; 0 without a controller.
-    pub state_version: i64,
-    /// Milliseconds since 1970 of the change, by the owner's clock.
-    pub timestamp: i64,
+/// The version after a change made now, without a controller.
+pub(super) fn next(version: DataVersion) -> DataVersion {
+    version.next(0, now_ms())
+}
+
+/// Milliseconds since 1970 by the wall clock.
+pub(crate) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

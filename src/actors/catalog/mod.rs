@@ -1,4 +1,22 @@
 //! Read-mostly facts of a broker, each with one owner: topics, groups, members, consumer offsets.
 
+use std::path::PathBuf;
+
+use crate::store::table::TableError;
+
 pub mod data_version;
+pub mod groups;
+pub mod members;
+pub mod offsets;
+mod snapshot;
+pub mod statistics;
 pub mod topics;
+
+/// Why a part of the catalog cannot be opened or saved.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error("{path} holds {reason}")]
+    TooMuch { path: PathBuf, reason: String },
+}

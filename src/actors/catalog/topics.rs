@@ -1,104 +1,322 @@
 //! Topics of this broker.
 //!
 //! Owns: the configuration of every topic, the numbers of their queues, `config/topics.json`.
-//! Hears: [`CreateAtSend`], [`EnsureTopic`], [`UpdateTopics`], [`DeleteTopic`], [`OrderTopics`], [`ListTopics`], `Stop`.
-//! Tells: [`TopicsChanged`] to the registration.
+//! Hears: [`CreateAtSend`], [`EnsureTopic`], [`UpdateTopics`], [`DeleteTopic`], [`OrderTopics`], [`ListTopics`],
+//! [`Announce`], [`Renew`], `Stop`.
+//! Tells: [`TopicsChanged`] to the registration, [`ForgetTopic`] to the offsets, the log's doors about a deletion.
 //! Publishes: [`TopicTable`].
 //!
 //! Invariants: queue numbers are dense from 0, one for each queue of each incarnation of a topic, never given twice; a
-//! queue keeps its number while its topic lives, also when the topic shrinks and grows again; the file follows a change
-//! within a second.
+//! queue keeps its number while its topic lives, also when the topic shrinks and grows again; a topic is not made again
+//! before the queues of its last incarnation are gone; the file follows a change within a second.
 
+mod attributes;
+mod file;
+mod messages;
+mod system;
 mod table;
+#[cfg(test)]
+mod tests;
 
-use std::net::SocketAddr;
+use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
+use arc_swap::ArcSwap;
 
-pub use self::table::{
-    PERM_INHERIT, PERM_READ, PERM_WRITE, TOPIC_QUEUES_MAX, TopicConfig, TopicEntry, TopicFilter, TopicTable,
+pub use self::attributes::parse_changes;
+pub use self::messages::{
+    Announce, CreateAtSend, DeleteTopic, EnsureTopic, ListTopics, OrderTopics, Renew, TopicError, TopicList,
+    TopicsChanged, UpdateTopics,
 };
-use super::data_version::DataVersion;
-use crate::protocol::names::Topic;
+pub use self::system::own_names;
+pub use self::table::{
+    PERM_INHERIT, PERM_READ, PERM_WRITE, SLOTS_MAX, TOPIC_QUEUES_MAX, TopicConfig, TopicCounters, TopicEntry,
+    TopicFilter, TopicTable,
+};
+use super::CatalogError;
+use super::data_version::{self, DataVersion};
+use super::offsets::{ForgetTopic, Offsets};
+use super::snapshot::{self, Encode, Persistent, Snapshot};
+use crate::actors::Stop;
+use crate::actors::door::Door;
+use crate::actors::log::doors::{LogDoors, QueueError};
+use crate::config::BrokerConfig;
+use crate::protocol::names::{AUTO_CREATE_TOPIC, Topic};
+use crate::store::table::TableFile;
 
-/// Why a topic was not made or changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TopicError {
-    /// The topic that a new one is to be cut from is not there or is not to be inherited from.
-    #[error("topic[{topic}] not exist, apply first please!")]
-    NotInheritable { topic: Topic },
-    #[error("a topic of {queues} queues, at most {TOPIC_QUEUES_MAX} are allowed")]
-    TooManyQueues { queues: i64 },
-    #[error("this broker has {topics} topics and takes no more")]
-    TooManyTopics { topics: usize },
-    #[error("this broker has given out {slots} queue numbers since its start and has no more")]
-    OutOfSlots { slots: u32 },
-    #[error("{0}")]
-    Attribute(String),
+/// Most topics of one broker.
+pub const TOPICS_MAX: usize = 200_000;
+/// Pause between two writes of the file.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The owner.
+pub struct Topics {
+    config: Arc<ArcSwap<BrokerConfig>>,
+    table: Arc<TopicTable>,
+    version: DataVersion,
+    snapshot: Snapshot,
+    /// Topics whose last incarnation's queues are being deleted.
+    dying: HashSet<Topic>,
+    log: LogDoors,
+    offsets: Door<Offsets>,
+    registration: Option<Recipient<TopicsChanged>>,
 }
 
-/// From a session that was asked to send to a topic that is not there: make it by the rule of the default topic.
-/// Answers with the entry that is there already when another was faster.
-#[derive(Message, Debug)]
-#[rtype(result = "Result<Arc<TopicEntry>, TopicError>")]
-pub struct CreateAtSend {
-    pub topic: Topic,
-    /// As the client gave it, mostly `TBW102`.
-    pub default_topic: String,
-    /// As many as the client wants; a negative number is none.
-    pub queues: i32,
-    pub sys_flag: i32,
-    pub client: SocketAddr,
+impl Topics {
+    /// Reads `config/topics.json` below the data directory and publishes what it and the system topics say into `table`.
+    /// Where `table` is not empty, its owner is being rebuilt: what was published goes before what is on disk.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds more than a broker can have.
+    pub fn open(
+        config: Arc<ArcSwap<BrokerConfig>>,
+        table: Arc<TopicTable>,
+        log: LogDoors,
+        offsets: Door<Offsets>,
+    ) -> Result<Self, CatalogError> {
+        let settings = config.load_full();
+        let path = settings.store.data_dir.join("config").join("topics.json");
+        let file = TableFile::new(&path);
+        let (version, stored) = file.load(file::decode)?.unwrap_or_default();
+        if table.is_empty() {
+            fill(&table, system::topics(&settings), stored, &path)?;
+        }
+        let snapshot = Snapshot::new(file, SAVE_INTERVAL, Duration::ZERO);
+        let dying = HashSet::new();
+        Ok(Self { config, table, version, snapshot, dying, log, offsets, registration: None })
+    }
+
+    fn create_at_send(&mut self, wish: &CreateAtSend) -> Result<TopicConfig, TopicError> {
+        let refusal = || TopicError::NotInheritable { topic: wish.topic.clone() };
+        let closed = wish.default_topic == AUTO_CREATE_TOPIC && !self.config.load().topics.auto_create;
+        let default = self.table.get(&wish.default_topic).filter(|entry| !closed && entry.config.is_inherited());
+        let Some(default) = default else {
+            tracing::warn!(topic = %wish.topic, default = wish.default_topic, client = %wish.client,
+                "a topic was not made: there is no such default topic to inherit from");
+            return Err(refusal());
+        };
+        let queues = u32::try_from(wish.queues).unwrap_or(0).min(default.config.write_queues);
+        Ok(TopicConfig {
+            perm: default.config.perm & !PERM_INHERIT,
+            filter: default.config.filter,
+            sys_flag: wish.sys_flag,
+            ..TopicConfig::new(wish.topic.clone(), queues)
+        })
+    }
+
+    /// The configuration that `wish`, whose attributes are changes, makes of what is there.
+    fn altered(&self, wish: TopicConfig) -> Result<TopicConfig, TopicError> {
+        let current = self.table.get(&wish.topic);
+        let attributes = current.as_ref().map(|entry| &entry.config.attributes);
+        let attributes = attributes::altered(attributes, &wish.attributes).map_err(TopicError::Attribute)?;
+        Ok(TopicConfig { attributes, ..wish })
+    }
+
+    /// Publishes `configs`, all or none, and leaves out those that change nothing.
+    fn publish(
+        &mut self,
+        configs: Vec<TopicConfig>,
+        context: &mut Context<Self>,
+    ) -> Result<Vec<Arc<TopicEntry>>, TopicError> {
+        let is_news = |config: &TopicConfig| self.table.get(&config.topic).is_none_or(|entry| entry.config != *config);
+        let configs: Vec<_> = configs.into_iter().filter(is_news).collect();
+        self.check(&configs)?;
+        let changed: Vec<_> = configs.into_iter().map(|config| self.table.publish(config)).collect();
+        if !changed.is_empty() {
+            self.renew(changed.clone(), Vec::new(), context);
+        }
+        Ok(changed)
+    }
+
+    fn check(&self, configs: &[TopicConfig]) -> Result<(), TopicError> {
+        if let Some(dying) = configs.iter().find(|config| self.dying.contains(&config.topic)) {
+            return Err(TopicError::BeingDeleted { topic: dying.topic.clone() });
+        }
+        if let Some(large) = configs.iter().find(|config| config.queues() > TOPIC_QUEUES_MAX) {
+            return Err(TopicError::TooManyQueues { queues: large.queues() });
+        }
+        let fresh = configs.iter().filter(|config| !self.table.contains(&config.topic)).count();
+        if self.table.len() + fresh > TOPICS_MAX {
+            return Err(TopicError::TooManyTopics { topics: self.table.len() });
+        }
+        let slots = self.table.slots_given();
+        if u64::from(slots) + self.table.missing_slots(configs) > u64::from(SLOTS_MAX) {
+            return Err(TopicError::OutOfSlots { slots });
+        }
+        Ok(())
+    }
+
+    fn publish_one(&mut self, config: TopicConfig, context: &mut Context<Self>) -> Result<Arc<TopicEntry>, TopicError> {
+        let topic = config.topic.clone();
+        tracing::info!(%topic, queues = config.queues(), perm = config.perm, "made a topic");
+        self.publish(vec![config], context)?;
+        self.table.get(&topic).ok_or(TopicError::BeingDeleted { topic })
+    }
+
+    /// Counts a change, has it written and announced.
+    fn renew(&mut self, changed: Vec<Arc<TopicEntry>>, deleted: Vec<Topic>, context: &mut Context<Self>) {
+        self.version = data_version::next(self.version);
+        if let Some(registration) = &self.registration {
+            registration.do_send(TopicsChanged { version: self.version, changed, deleted });
+        }
+        snapshot::changed(self, context);
+    }
+
+    fn delete(&mut self, topic: Topic, context: &mut Context<Self>) -> ResponseActFuture<Self, Result<(), QueueError>> {
+        let removed = self.table.remove(&topic);
+        let slots = removed.as_ref().map(|entry| entry.slots.to_vec()).unwrap_or_default();
+        if removed.is_some() {
+            tracing::info!(%topic, "deleted a topic");
+            self.renew(Vec::new(), vec![topic.clone()], context);
+        }
+        self.dying.insert(topic.clone());
+        let (offsets, log) = (self.offsets.clone(), self.log.clone());
+        let (done, answer) = tokio::sync::oneshot::channel();
+        let name = topic.clone();
+        let work = async move {
+            let forgotten = offsets.ask(ForgetTopic { topic: name.clone() }).await;
+            let deleted = log.delete_topic(&name, slots).await;
+            forgotten.map_err(|_| QueueError::Unavailable).and(deleted)
+        };
+        // The work is the actor's own, so that it goes on when the one who asked hangs up.
+        context.spawn(work.into_actor(self).map(move |result, topics, _| {
+            topics.dying.remove(&topic);
+            let _ = done.send(result);
+        }));
+        Box::pin(async move { answer.await.unwrap_or(Err(QueueError::Unavailable)) }.into_actor(self))
+    }
 }
 
-/// From whoever needs a topic that RocketMQ derives, `%RETRY%` or `%DLQ%`: make it unless it is there.
-#[derive(Message, Debug)]
-#[rtype(result = "Result<Arc<TopicEntry>, TopicError>")]
-pub struct EnsureTopic {
-    pub config: TopicConfig,
+/// Publishes the system topics and the stored ones; a stored one goes before a system topic of its name.
+fn fill(
+    table: &TopicTable,
+    system: Vec<TopicConfig>,
+    stored: Vec<TopicConfig>,
+    path: &Path,
+) -> Result<(), CatalogError> {
+    let names: HashSet<Topic> = stored.iter().map(|config| config.topic.clone()).collect();
+    let all: Vec<_> = system.into_iter().filter(|config| !names.contains(&config.topic)).chain(stored).collect();
+    let queues = table.missing_slots(&all);
+    if all.len() > TOPICS_MAX || queues > u64::from(SLOTS_MAX) {
+        let reason = format!(
+            "{} topics with {queues} queues, at most {TOPICS_MAX} topics and {SLOTS_MAX} queues are allowed",
+            all.len()
+        );
+        return Err(CatalogError::TooMuch { path: path.to_owned(), reason });
+    }
+    for config in all {
+        table.publish(config);
+    }
+    Ok(())
 }
 
-/// From an administrator: make these topics, or give those that are there this configuration. Attributes are changes:
-/// `+name` sets, `-name` removes. All or none.
-#[derive(Message, Debug)]
-#[rtype(result = "Result<(), TopicError>")]
-pub struct UpdateTopics {
-    pub topics: Vec<TopicConfig>,
+impl Actor for Topics {
+    type Context = Context<Self>;
 }
 
-/// From an administrator. Answers with the entry that was there.
-#[derive(Message, Debug)]
-#[rtype(result = "Option<Arc<TopicEntry>>")]
-pub struct DeleteTopic {
-    pub topic: Topic,
+impl Persistent for Topics {
+    fn snapshot(&mut self) -> &mut Snapshot {
+        &mut self.snapshot
+    }
+
+    fn encode(&self) -> Encode {
+        let (version, topics) = (self.version, self.table.all());
+        Box::new(move || file::encode(version, &topics))
+    }
 }
 
-/// From the registration: the name server's order configuration names these topics.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub struct OrderTopics {
-    pub topics: Vec<String>,
+impl Handler<CreateAtSend> for Topics {
+    type Result = Result<Arc<TopicEntry>, TopicError>;
+
+    fn handle(&mut self, wish: CreateAtSend, context: &mut Context<Self>) -> Self::Result {
+        if let Some(entry) = self.table.get(&wish.topic) {
+            return Ok(entry);
+        }
+        let config = self.create_at_send(&wish)?;
+        self.publish_one(config, context)
+    }
 }
 
-/// Asks for all topics and the version that they have together.
-#[derive(Message, Debug)]
-#[rtype(result = "TopicList")]
-pub struct ListTopics;
+impl Handler<EnsureTopic> for Topics {
+    type Result = Result<Arc<TopicEntry>, TopicError>;
 
-/// All topics, by rising name.
-#[derive(Debug, Clone, MessageResponse)]
-pub struct TopicList {
-    pub version: DataVersion,
-    pub topics: Vec<Arc<TopicEntry>>,
+    fn handle(&mut self, wish: EnsureTopic, context: &mut Context<Self>) -> Self::Result {
+        match self.table.get(&wish.config.topic) {
+            None => self.publish_one(wish.config, context),
+            Some(entry) if wish.config.order && !entry.config.order => {
+                self.publish_one(TopicConfig { order: true, ..entry.config.clone() }, context)
+            }
+            Some(entry) => Ok(entry),
+        }
+    }
 }
 
-/// To the registration, after each change.
-#[derive(Message, Debug, Clone)]
-#[rtype(result = "()")]
-pub struct TopicsChanged {
-    pub version: DataVersion,
-    /// Made or changed.
-    pub changed: Vec<Arc<TopicEntry>>,
-    pub deleted: Vec<Topic>,
+impl Handler<UpdateTopics> for Topics {
+    type Result = Result<(), TopicError>;
+
+    fn handle(&mut self, wish: UpdateTopics, context: &mut Context<Self>) -> Self::Result {
+        let mut seen = HashSet::new();
+        let last_of_each = wish.topics.into_iter().rev().filter(|config| seen.insert(config.topic.clone()));
+        let configs: Result<Vec<_>, _> = last_of_each.map(|config| self.altered(config)).collect();
+        let changed = self.publish(configs?, context)?;
+        for entry in changed {
+            tracing::info!(topic = %entry.config.topic, config = ?entry.config, "made or changed a topic");
+        }
+        Ok(())
+    }
+}
+
+impl Handler<DeleteTopic> for Topics {
+    type Result = ResponseActFuture<Self, Result<(), QueueError>>;
+
+    fn handle(&mut self, wish: DeleteTopic, context: &mut Context<Self>) -> Self::Result {
+        self.delete(wish.topic, context)
+    }
+}
+
+impl Handler<OrderTopics> for Topics {
+    type Result = ();
+
+    fn handle(&mut self, order: OrderTopics, context: &mut Context<Self>) {
+        let found = order.topics.iter().filter_map(|topic| self.table.get(topic));
+        let configs = found.map(|entry| TopicConfig { order: true, ..entry.config.clone() }).collect();
+        if let Err(error) = self.publish(configs, context) {
+            tracing::warn!(%error, "the order configuration was not taken");
+        }
+    }
+}
+
+impl Handler<ListTopics> for Topics {
+    type Result = TopicList;
+
+    fn handle(&mut self, _: ListTopics, _: &mut Context<Self>) -> TopicList {
+        TopicList { version: self.version, topics: self.table.all() }
+    }
+}
+
+impl Handler<Announce> for Topics {
+    type Result = ();
+
+    fn handle(&mut self, announce: Announce, _: &mut Context<Self>) {
+        self.registration = Some(announce.to);
+    }
+}
+
+impl Handler<Renew> for Topics {
+    type Result = ();
+
+    fn handle(&mut self, _: Renew, context: &mut Context<Self>) {
+        self.renew(Vec::new(), Vec::new(), context);
+    }
+}
+
+impl Handler<Stop> for Topics {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Stop, _: &mut Context<Self>) -> Self::Result {
+        snapshot::finish(self)
+    }
 }

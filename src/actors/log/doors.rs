@@ -1,8 +1,24 @@
 //! The way to ask the log something from outside its actors: queues, records, keys.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
+use actix::prelude::*;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::QueueSlot;
+use super::index::{Index, QueryKeys};
+use super::queue_files::{QueueFiles, RemoveQueues};
+use super::queues::{DropQueues, Queues, ToQueue};
+use crate::actors::catalog::topics::TopicTable;
+use crate::actors::commitlog_writer::{CommitlogWriter, Forget};
+use crate::actors::topic_queue::Ask;
 use crate::protocol::names::{LogOffset, QueueKey, QueueOffset, Topic};
+use crate::protocol::record::{RECORD_BYTES_MIN, Record};
+use crate::protocol::{hash, properties};
+use crate::store::StoreError;
+use crate::store::key_index::KeyQuery;
+use crate::store::log_view::LogView;
 
 /// Why a question about a queue or the log has no answer now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,65 +67,173 @@ pub struct KeyMatches {
 }
 
 /// Asks the log's actors; cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct LogDoors {}
+#[derive(Clone, Debug)]
+pub struct LogDoors {
+    pub topics: Arc<TopicTable>,
+    pub view: LogView,
+    /// One for each arbiter.
+    pub queues: Arc<[Addr<Queues>]>,
+    pub writer: Addr<CommitlogWriter>,
+    pub index: Option<Addr<Index>>,
+    pub files: Addr<QueueFiles>,
+}
 
 impl LogDoors {
+    /// Sends a question to the queue's arbiter; false when there is no such queue.
+    fn to_queue(&self, queue: &QueueKey, ask: Ask) -> bool {
+        let Some(slot) = self.topics.get(&queue.topic).and_then(|entry| entry.slot(queue.queue)) else { return false };
+        self.queues_of(slot).do_send(ToQueue { slot, key: queue.clone(), ask });
+        true
+    }
+
+    /// The parent of the queue with this number.
+    #[must_use]
+    pub fn queues_of(&self, slot: QueueSlot) -> &Addr<Queues> {
+        &self.queues[slot.0 as usize % self.queues.len()]
+    }
+
     /// What `queue` holds and a client may see.
-    pub async fn range(&self, _queue: &QueueKey) -> Result<QueueRange, QueueError> {
-        Err(QueueError::Unavailable)
+    ///
+    /// # Errors
+    /// When the queue cannot be asked now.
+    pub async fn range(&self, queue: &QueueKey) -> Result<QueueRange, QueueError> {
+        let (reply, answer) = oneshot::channel();
+        if !self.to_queue(queue, Ask::Range(reply)) {
+            return Ok(QueueRange::default());
+        }
+        answer.await.map_err(|_| QueueError::Unavailable)
     }
 
     /// The offset that `timestamp_ms` stands for, within the queue's range.
+    ///
+    /// # Errors
+    /// When the queue cannot be asked or read now.
     pub async fn offset_by_time(
         &self,
-        _queue: &QueueKey,
-        _timestamp_ms: i64,
-        _boundary: Boundary,
+        queue: &QueueKey,
+        timestamp_ms: i64,
+        boundary: Boundary,
     ) -> Result<QueueOffset, QueueError> {
-        Err(QueueError::Unavailable)
+        let (reply, answer) = oneshot::channel();
+        if !self.to_queue(queue, Ask::OffsetByTime { timestamp_ms, boundary, reply }) {
+            return Ok(0);
+        }
+        answer.await.map_err(|_| QueueError::Unavailable)?
     }
 
     /// Store time of the message at `offset`, ms; `None` where there is none.
-    pub async fn store_time(&self, _queue: &QueueKey, _offset: QueueOffset) -> Result<Option<i64>, QueueError> {
-        Err(QueueError::Unavailable)
+    ///
+    /// # Errors
+    /// When the queue cannot be asked or read now.
+    pub async fn store_time(&self, queue: &QueueKey, offset: QueueOffset) -> Result<Option<i64>, QueueError> {
+        let (reply, answer) = oneshot::channel();
+        if !self.to_queue(queue, Ask::StoreTime { offset, reply }) {
+            return Ok(None);
+        }
+        answer.await.map_err(|_| QueueError::Unavailable)?
     }
 
     /// At most `count` entries from `from` on.
+    ///
+    /// # Errors
+    /// When the queue cannot be asked or read now.
     pub async fn entries(
         &self,
-        _queue: &QueueKey,
-        _from: QueueOffset,
-        _count: usize,
+        queue: &QueueKey,
+        from: QueueOffset,
+        count: usize,
     ) -> Result<Vec<QueueEntry>, QueueError> {
-        Err(QueueError::Unavailable)
+        let (reply, answer) = oneshot::channel();
+        if !self.to_queue(queue, Ask::Entries { from, count, reply }) {
+            return Ok(Vec::new());
+        }
+        answer.await.map_err(|_| QueueError::Unavailable)?
     }
 
     /// The whole record that begins at `at`; `None` when no record begins there.
-    pub async fn record_at(&self, _at: LogOffset) -> Result<Option<Bytes>, QueueError> {
-        Err(QueueError::Unavailable)
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn record_at(&self, at: LogOffset) -> Result<Option<Bytes>, QueueError> {
+        let view = self.view.clone();
+        let read = tokio::task::spawn_blocking(move || record_at(&view, at)).await;
+        read.map_err(|_| QueueError::Unavailable)?.map_err(|error| QueueError::Read(error.to_string()))
     }
 
     /// At most `count` records with `key` (a unique key or one of the message's keys) stored from `begin_ms` to `end_ms`.
+    ///
+    /// # Errors
+    /// When the index cannot be asked or the log cannot be read.
     pub async fn by_key(
         &self,
-        _topic: &str,
-        _key: &str,
-        _count: usize,
-        _begin_ms: i64,
-        _end_ms: i64,
+        topic: &str,
+        key: &str,
+        count: usize,
+        begin_ms: i64,
+        end_ms: i64,
     ) -> Result<KeyMatches, QueueError> {
-        Err(QueueError::Unavailable)
+        let Some(index) = &self.index else { return Ok(KeyMatches::default()) };
+        let prefix = hash::hash_from(hash::hash(topic), "#");
+        // Others with the same hash are passed over below, so a few more are asked for.
+        let wanted = count.saturating_mul(2).max(count.saturating_add(16));
+        let query = KeyQuery { hash: hash::key_hash(prefix, key), count: wanted, begin_ms, end_ms };
+        let found = index.send(QueryKeys { query }).await.map_err(|_| QueueError::Unavailable)?;
+        let (view, topic, key) = (self.view.clone(), topic.to_owned(), key.to_owned());
+        let records = tokio::task::spawn_blocking(move || {
+            let mut records = Vec::new();
+            for at in found.at {
+                if let Some(bytes) = record_at(&view, at)?
+                    && Record::read(&bytes).is_ok_and(|record| has_key(&record, &topic, &key))
+                {
+                    records.push(bytes);
+                }
+                if records.len() == count {
+                    break;
+                }
+            }
+            Ok::<_, StoreError>(records)
+        });
+        let records = records.await.map_err(|_| QueueError::Unavailable)?;
+        Ok(KeyMatches {
+            records: records.map_err(|error| QueueError::Read(error.to_string()))?,
+            indexed_until_ms: found.indexed_until_ms,
+            indexed_until: found.indexed_until,
+        })
     }
 
-    /// Forgets the queues of `topic`, durably: no rebuild brings them back. Called after the topic left the table.
-    pub async fn delete_topic(&self, _topic: &Topic) -> Result<(), QueueError> {
-        Err(QueueError::Unavailable)
+    /// Ends the queues of a topic and forgets their messages, durably: no rebuild brings them back. Nobody may make the
+    /// topic anew before this is done.
+    ///
+    /// # Errors
+    /// When an actor is not there or the disk fails; the call may be repeated.
+    pub async fn delete_topic(&self, topic: &Topic, slots: Vec<QueueSlot>) -> Result<(), QueueError> {
+        let end = self.writer.send(Forget { slots: slots.clone() }).await.map_err(|_| QueueError::Unavailable)?;
+        for (number, queues) in self.queues.iter().enumerate() {
+            let own = slots.iter().copied().filter(|slot| slot.0 as usize % self.queues.len() == number).collect();
+            queues.send(DropQueues { slots: own }).await.map_err(|_| QueueError::Unavailable)?;
+        }
+        let removed = self.files.send(RemoveQueues { topic: topic.clone(), end }).await;
+        removed.map_err(|_| QueueError::Unavailable)?.map_err(QueueError::Read)
     }
 
     /// Where the log begins and where its readable part ends.
     #[must_use]
     pub fn log_range(&self) -> (LogOffset, LogOffset) {
-        (0, 0)
+        (self.view.min(), self.view.readable())
     }
+}
+
+/// The record that begins at `at`, waiting for the disk where needed.
+fn record_at(view: &LogView, at: LogOffset) -> Result<Option<Bytes>, StoreError> {
+    let Some(head) = view.read(at, RECORD_BYTES_MIN)? else { return Ok(None) };
+    let size = head.first_chunk::<4>().map_or(0, |size| u32::from_be_bytes(*size)) as usize;
+    let Some(bytes) = view.read(at, size)? else { return Ok(None) };
+    let whole = Record::read(&bytes).is_ok_and(|record| record.physical_offset == at);
+    Ok(whole.then_some(bytes))
+}
+
+fn has_key(record: &Record<'_>, topic: &str, key: &str) -> bool {
+    let seen = properties::scan(record.properties);
+    let among = |keys: &str| keys.split_ascii_whitespace().any(|one| one == key);
+    record.topic == topic && (seen.unique_key == Some(key) || seen.keys.is_some_and(among))
 }

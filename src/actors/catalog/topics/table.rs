@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 
 use crate::actors::log::QueueSlot;
+use crate::metrics::Counter;
+pub use crate::protocol::body::topics::TopicFilterType as TopicFilter;
 use crate::protocol::names::{QueueId, Topic};
 
 /// Bit of a permission: new topics may be cut from this one.
@@ -19,13 +21,8 @@ pub const PERM_READ: u32 = 4;
 /// Most queues that one topic may have.
 pub const TOPIC_QUEUES_MAX: u32 = 65_536;
 
-/// How many tags a message may have. No part of the broker looks at it: it is kept for those who ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TopicFilter {
-    #[default]
-    SingleTag,
-    MultiTag,
-}
+/// Most queue numbers that one process gives out.
+pub const SLOTS_MAX: u32 = 1 << 22;
 
 /// What is known of a topic whether or not it has messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,11 +97,25 @@ impl TopicConfig {
 }
 
 /// A topic and the numbers of its queues. Never changes: a change publishes another entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct TopicEntry {
     pub config: TopicConfig,
     /// By queue id; as many as [`TopicConfig::queues`].
     pub slots: Box<[QueueSlot]>,
+    /// Numbers of the queues that the topic lost when it shrank. Their files are still there: they are its queues again,
+    /// with these numbers, when it grows.
+    spare: Box<[QueueSlot]>,
+    /// What the topic takes, counted by whoever stores for it; shared by all its entries.
+    pub counters: Arc<TopicCounters>,
+}
+
+/// What a topic took since it was made or the broker started.
+#[derive(Debug, Default)]
+pub struct TopicCounters {
+    /// Messages stored.
+    pub messages: Counter,
+    /// Bytes of their records.
+    pub bytes: Counter,
 }
 
 impl TopicEntry {
@@ -116,11 +127,14 @@ impl TopicEntry {
     }
 }
 
-/// All topics of this broker. Cheap to read from any thread; only [`super::Topics`] writes.
+/// All topics of this broker. Cheap to read from any thread; only [`super::Topics`] writes. It outlives its owner, so that
+/// an owner that is rebuilt goes on from it.
 #[derive(Debug, Default)]
 pub struct TopicTable {
     entries: DashMap<Topic, Arc<TopicEntry>>,
     version: AtomicU64,
+    /// The number that the next queue gets.
+    next_slot: AtomicU32,
 }
 
 impl TopicTable {
@@ -152,24 +166,97 @@ impl TopicTable {
         self.version.load(Ordering::Acquire)
     }
 
-    /// The entries of all topics, in no order.
+    /// How many queue numbers were given out: all are below.
     #[must_use]
-    pub fn all(&self) -> Vec<Arc<TopicEntry>> {
-        self.entries.iter().map(|entry| Arc::clone(&entry)).collect()
+    pub fn slots_given(&self) -> u32 {
+        self.next_slot.load(Ordering::Acquire)
     }
 
-    /// The owner's: publishes `entry` in place of what the topic had.
-    pub(super) fn publish(&self, entry: TopicEntry) -> Arc<TopicEntry> {
-        let entry = Arc::new(entry);
+    /// The entries of all topics, by rising name.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<TopicEntry>> {
+        let mut all: Vec<_> = self.entries.iter().map(|entry| Arc::clone(&entry)).collect();
+        all.sort_unstable_by(|a, b| a.config.topic.cmp(&b.config.topic));
+        all
+    }
+
+    /// Those that took messages, in no order.
+    pub(in crate::actors::catalog) fn active(&self) -> Vec<Arc<TopicEntry>> {
+        let active = self.entries.iter().filter(|entry| entry.counters.messages.value() > 0);
+        active.map(|entry| Arc::clone(&entry)).collect()
+    }
+
+    /// How many new numbers these configurations need together; no topic twice.
+    pub(super) fn missing_slots<'a>(&self, configs: impl IntoIterator<Item = &'a TopicConfig>) -> u64 {
+        let missing = |config: &TopicConfig| {
+            let there = self.get(&config.topic).map_or(0, |entry| entry.slots.len() + entry.spare.len());
+            u64::from(config.queues()).saturating_sub(there as u64)
+        };
+        configs.into_iter().map(missing).sum()
+    }
+
+    /// The owner's: publishes `config` in place of what the topic had. The caller saw to it that the numbers suffice.
+    pub(super) fn publish(&self, config: TopicConfig) -> Arc<TopicEntry> {
+        let old = self.get(&config.topic);
+        let counters = old.as_ref().map(|old| Arc::clone(&old.counters)).unwrap_or_default();
+        let mut slots = old.map_or(Vec::new(), |old| [&*old.slots, &*old.spare].concat());
+        let queues = config.queues() as usize;
+        let missing = queues.saturating_sub(slots.len()) as u32;
+        let first = self.next_slot.fetch_add(missing, Ordering::AcqRel);
+        assert!(first <= SLOTS_MAX - missing, "queue numbers ran out unnoticed");
+        slots.extend((first..first + missing).map(QueueSlot));
+        let spare = slots.split_off(queues);
+        let entry = Arc::new(TopicEntry { config, slots: slots.into(), spare: spare.into(), counters });
         self.entries.insert(entry.config.topic.clone(), Arc::clone(&entry));
         self.version.fetch_add(1, Ordering::Release);
         entry
     }
 
-    /// The owner's.
+    /// A table without an owner.
+    #[cfg(test)]
+    pub(crate) fn publish_for_tests(&self, config: TopicConfig) -> Arc<TopicEntry> {
+        self.publish(config)
+    }
+
+    /// The owner's. Made again, the topic gets other numbers.
     pub(super) fn remove(&self, topic: &str) -> Option<Arc<TopicEntry>> {
         let (_, entry) = self.entries.remove(topic)?;
         self.version.fetch_add(1, Ordering::Release);
         Some(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publish(table: &TopicTable, topic: &str, queues: u32) -> Vec<u32> {
+        let entry = table.publish(TopicConfig::new(Topic::new(topic).unwrap(), queues));
+        entry.slots.iter().map(|slot| slot.0).collect()
+    }
+
+    #[test]
+    fn queues_keep_their_numbers_and_a_new_incarnation_gets_others() {
+        let table = TopicTable::default();
+        assert_eq!(publish(&table, "a", 2), [0, 1]);
+        assert_eq!(publish(&table, "b", 1), [2]);
+        assert_eq!(publish(&table, "a", 3), [0, 1, 3]);
+        assert_eq!(publish(&table, "a", 1), [0]);
+        assert_eq!(table.get("a").unwrap().slot(1), None);
+        assert_eq!(publish(&table, "a", 4), [0, 1, 3, 4]);
+        table.remove("a");
+        assert_eq!(publish(&table, "a", 2), [5, 6]);
+        assert_eq!(table.slots_given(), 7);
+    }
+
+    #[test]
+    fn every_change_shows_in_the_version() {
+        let table = TopicTable::default();
+        let empty = table.version();
+        publish(&table, "a", 1);
+        let made = table.version();
+        table.remove("a");
+        assert!(empty < made && made < table.version());
+        assert!(table.remove("a").is_none());
     }
 }

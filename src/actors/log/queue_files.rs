@@ -1,0 +1,188 @@
+//! Brings the entries of all queues to their files.
+//!
+//! Owns: the files of ConsumeQueues that are open for writing, the births of topics. Lives on a thread of its own: the disk blocks.
+//! Hears: [`WriteEntries`] from topic queues, [`Round`] from their parents, [`RemoveQueues`] when a topic is deleted.
+//! Tells: [`EntriesWritten`] to topic queues, [`QueuesWritten`] to the flusher once a whole round is on the disk.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+
+use super::flusher::QueuesWritten;
+use crate::actors::Stop;
+use crate::protocol::names::{LogOffset, QueueKey, QueueOffset, Topic};
+use crate::store::births::TopicBirths;
+use crate::store::queue_files::QueueFiles as Files;
+
+/// Queue files are synced, and the checkpoint may move, this often.
+const SYNC_INTERVAL: Duration = Duration::from_secs(2);
+
+/// From a topic queue, as its part of a round: write these entries, if there are any.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct WriteEntries {
+    pub round: RoundId,
+    pub key: QueueKey,
+    pub from: QueueOffset,
+    pub entries: Vec<u8>,
+    pub reply: Recipient<EntriesWritten>,
+}
+
+/// To a topic queue: the files hold its entries up to `upto`.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct EntriesWritten {
+    pub upto: QueueOffset,
+}
+
+/// One arbiter's request that its queues be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RoundId {
+    pub arbiter: usize,
+    pub number: u64,
+}
+
+/// From the queues' parent: when `queues` of them have written in this round, their files hold every record below `upto`.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct Round {
+    pub id: RoundId,
+    pub queues: usize,
+    pub upto: LogOffset,
+}
+
+/// From whoever deletes a topic, whose actors have ended.
+#[derive(Message, Debug)]
+#[rtype(result = "Result<(), String>")]
+pub struct RemoveQueues {
+    pub topic: Topic,
+    /// End of the log: all records of the topic lie below.
+    pub end: LogOffset,
+}
+
+/// The queues' files. See the module.
+pub struct QueueFiles {
+    files: Files,
+    births: TopicBirths,
+    flusher: Recipient<QueuesWritten>,
+    rounds: HashMap<usize, Progress>,
+    /// Written but not yet synced: what to tell the flusher then.
+    unsynced: HashMap<usize, LogOffset>,
+    synced_at: Instant,
+    failed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    number: u64,
+    written: usize,
+    expected: Option<(usize, LogOffset)>,
+    failed: bool,
+}
+
+impl QueueFiles {
+    #[must_use]
+    pub fn new(files: Files, births: TopicBirths, flusher: Recipient<QueuesWritten>) -> Self {
+        let now = Instant::now();
+        Self { files, births, flusher, rounds: HashMap::new(), unsynced: HashMap::new(), synced_at: now, failed: false }
+    }
+
+    fn write(&mut self, message: &WriteEntries) -> bool {
+        match self.files.write(&message.key, message.from, &message.entries) {
+            Ok(()) => {
+                self.failed = false;
+                let upto = message.from + (message.entries.len() / crate::store::consume_queue::ENTRY_BYTES) as u64;
+                message.reply.do_send(EntriesWritten { upto });
+                true
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.failed, true) {
+                    tracing::error!(%error, "a ConsumeQueue cannot be written; its entries stay in memory");
+                }
+                false
+            }
+        }
+    }
+
+    /// The newest round of an arbiter; an older one that never ended is forgotten.
+    fn progress(&mut self, id: RoundId) -> Option<&mut Progress> {
+        let progress = self.rounds.entry(id.arbiter).or_default();
+        if progress.number < id.number {
+            *progress = Progress { number: id.number, ..Progress::default() };
+        }
+        (progress.number == id.number).then_some(progress)
+    }
+
+    fn settle(&mut self, id: RoundId) {
+        let Some(progress) = self.progress(id) else { return };
+        if let Some((queues, upto)) = progress.expected
+            && progress.written == queues
+            && !progress.failed
+        {
+            self.unsynced.insert(id.arbiter, upto);
+            if self.synced_at.elapsed() >= SYNC_INTERVAL {
+                self.sync();
+            }
+        }
+    }
+
+    fn sync(&mut self) {
+        self.synced_at = Instant::now();
+        match self.files.sync() {
+            Ok(()) => {
+                for (arbiter, upto) in self.unsynced.drain() {
+                    self.flusher.do_send(QueuesWritten { arbiter, upto });
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the ConsumeQueues cannot be synced; a crash will read more of the log")
+            }
+        }
+    }
+}
+
+impl Actor for QueueFiles {
+    type Context = Context<Self>;
+}
+
+impl Handler<WriteEntries> for QueueFiles {
+    type Result = ();
+
+    fn handle(&mut self, message: WriteEntries, _: &mut Self::Context) {
+        let written = message.entries.is_empty() || self.write(&message);
+        if let Some(progress) = self.progress(message.round) {
+            progress.written += 1;
+            progress.failed |= !written;
+        }
+        self.settle(message.round);
+    }
+}
+
+impl Handler<Round> for QueueFiles {
+    type Result = ();
+
+    fn handle(&mut self, round: Round, _: &mut Self::Context) {
+        if let Some(progress) = self.progress(round.id) {
+            progress.expected = Some((round.queues, round.upto));
+        }
+        self.settle(round.id);
+    }
+}
+
+impl Handler<RemoveQueues> for QueueFiles {
+    type Result = Result<(), String>;
+
+    fn handle(&mut self, remove: RemoveQueues, _: &mut Self::Context) -> Self::Result {
+        let buried = self.births.bury(&remove.topic, remove.end);
+        buried.and_then(|()| self.files.remove(&remove.topic)).map_err(|error| error.to_string())
+    }
+}
+
+impl Handler<Stop> for QueueFiles {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, _: &mut Self::Context) {
+        self.sync();
+    }
+}

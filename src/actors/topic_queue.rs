@@ -1,0 +1,300 @@
+//! One ConsumeQueue: where its messages lie, and who waits for more of them.
+//!
+//! Owns: the queue's files for reading, the entries that are not in them yet, its waiting pulls.
+//! Hears: [`Entries`], [`Ask`], [`WriteOut`] and [`Retire`] from its parent, [`EntriesWritten`] from the queue files.
+//! Tells: [`Pulled`] to sessions, [`WriteEntries`] to the queue files, [`Unwatched`] and [`Retired`] to its parent.
+//!
+//! Invariants: entries are dense; nothing is answered that lies beyond the readable end of the log; a waiting pull is
+//! answered when a message comes that its filter lets through, or at its deadline.
+
+mod messages;
+mod pull;
+mod tail;
+
+use std::time::Instant;
+
+use actix::prelude::*;
+
+pub use self::messages::{
+    Ask, Entries, PullAsk, PullStatus, Pulled, PulledTo, QueueMessage, Retire, Retired, Unwatched, WriteOut,
+};
+pub use self::pull::Limits;
+use self::pull::{Examined, Source};
+use self::tail::Tail;
+use crate::actors::commitlog_writer::CloseQueue;
+use crate::actors::log::QueueSlot;
+use crate::actors::log::doors::{Boundary, QueueEntry, QueueError, QueueRange};
+use crate::actors::log::queue_files::{EntriesWritten, WriteEntries};
+use crate::protocol::names::{QueueKey, QueueOffset};
+use crate::protocol::record::store_timestamp_at;
+use crate::store::consume_queue::{ConsumeQueue, ENTRY_BYTES, Entry};
+use crate::store::log_view::LogView;
+
+/// Pulls that wait at one queue at most; one more is answered as if its time had come.
+const WAITING_MAX: usize = 20_000;
+
+/// Who this queue is and whom it knows.
+#[derive(Clone)]
+pub struct QueueRoots {
+    pub slot: QueueSlot,
+    pub key: QueueKey,
+    pub view: LogView,
+    pub limits: Limits,
+    pub files: Recipient<WriteEntries>,
+    pub parent: (Recipient<Unwatched>, Recipient<Retired>),
+    pub writer: Recipient<CloseQueue>,
+}
+
+/// One ConsumeQueue. See the module.
+pub struct TopicQueue {
+    roots: QueueRoots,
+    queue: ConsumeQueue,
+    tail: Tail,
+    waiting: Vec<Waiting>,
+    /// When the timer for waiting pulls rings, if it is set.
+    alarm: Option<Instant>,
+    /// Pulls that may wait, counted since the start: the parent counts too, so that neither misses the other's last word.
+    watched: u64,
+}
+
+struct Waiting {
+    pull: PullAsk,
+    deadline: Instant,
+}
+
+impl TopicQueue {
+    /// A queue whose files were opened; `unwritten` are entries that follow what is in them.
+    #[must_use]
+    pub fn new(roots: QueueRoots, queue: ConsumeQueue, unwritten: Vec<u8>) -> Self {
+        let tail = Tail::new(queue.end(), unwritten);
+        Self { roots, queue, tail, waiting: Vec::new(), alarm: None, watched: 0 }
+    }
+
+    fn range(&self) -> QueueRange {
+        QueueRange { min: self.queue.min(), max: self.tail.end() }
+    }
+
+    fn source(&mut self) -> Source<'_> {
+        Source { view: &self.roots.view, queue: &mut self.queue, tail: &self.tail }
+    }
+
+    /// Answers the pull, or makes it wait.
+    fn pull(&mut self, pull: PullAsk, ctx: &mut Context<Self>) {
+        self.watched += u64::from(pull.hold.is_some());
+        let limits = self.roots.limits;
+        match self.source().examine(&pull, &limits, false) {
+            Ok(Examined::Done(pulled)) if pull.hold.is_some() && pulled.may_wait() => self.wait(pull, ctx),
+            Ok(Examined::Done(pulled)) => pull.reply.do_send(pulled),
+            Ok(Examined::Cold) => self.pull_cold(pull, ctx),
+            Err(error) => pull.fail(&error),
+        }
+        self.tell_if_unwatched();
+    }
+
+    /// Reads what is not in memory on a thread where waiting is allowed.
+    fn pull_cold(&mut self, pull: PullAsk, ctx: &mut Context<Self>) {
+        let (view, limits) = (self.roots.view.clone(), self.roots.limits);
+        let (mut queue, tail) = (self.queue.another(), self.tail.clone());
+        ctx.spawn(actix::fut::wrap_future(async move {
+            let read = tokio::task::spawn_blocking(move || {
+                let examined = Source { view: &view, queue: &mut queue, tail: &tail }.examine(&pull, &limits, true);
+                match examined {
+                    Ok(Examined::Done(pulled)) => pull.reply.do_send(pulled),
+                    Ok(Examined::Cold) => pull.fail("a read that may wait said that it would"),
+                    Err(error) => pull.fail(&error),
+                }
+            });
+            if let Err(error) = read.await {
+                tracing::error!(%error, "a cold read ended by a panic");
+            }
+        }));
+    }
+
+    fn wait(&mut self, pull: PullAsk, ctx: &mut Context<Self>) {
+        let hold = pull.hold.unwrap_or_default();
+        if self.waiting.len() >= WAITING_MAX {
+            self.give_up(pull);
+            return;
+        }
+        let deadline = Instant::now() + hold;
+        self.waiting.push(Waiting { pull, deadline });
+        self.set_alarm(deadline, ctx);
+    }
+
+    fn set_alarm(&mut self, deadline: Instant, ctx: &mut Context<Self>) {
+        if self.alarm.is_none_or(|alarm| deadline < alarm) {
+            self.alarm = Some(deadline);
+            ctx.run_later(deadline.saturating_duration_since(Instant::now()), |queue, ctx| queue.ring(ctx));
+        }
+    }
+
+    fn ring(&mut self, ctx: &mut Context<Self>) {
+        self.alarm = None;
+        let now = Instant::now();
+        let due: Vec<Waiting> = self.waiting.extract_if(.., |waiting| waiting.deadline <= now).collect();
+        due.into_iter().for_each(|waiting| self.give_up(waiting.pull));
+        if let Some(next) = self.waiting.iter().map(|waiting| waiting.deadline).min() {
+            self.set_alarm(next, ctx);
+        }
+        self.tell_if_unwatched();
+    }
+
+    /// Answers a pull whose time has come with whatever there is, mostly nothing.
+    fn give_up(&mut self, mut pull: PullAsk) {
+        pull.hold = None;
+        let limits = self.roots.limits;
+        match self.source().examine(&pull, &limits, false) {
+            Ok(Examined::Done(pulled)) => pull.reply.do_send(pulled),
+            Ok(Examined::Cold) => pull.fail("the message is not in memory; pull again"),
+            Err(error) => pull.fail(&error),
+        }
+    }
+
+    /// Serves the waiting pulls that the new entries are for.
+    fn wake(&mut self, new: &[u8], ctx: &mut Context<Self>) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let wanted = |waiting: &mut Waiting| match &waiting.pull.filter {
+            None => true,
+            Some(filter) => new.as_chunks::<ENTRY_BYTES>().0.iter().any(|e| filter.wants_code(Entry::decode(e).tag_code)),
+        };
+        let woken: Vec<Waiting> = self.waiting.extract_if(.., wanted).collect();
+        let limits = self.roots.limits;
+        for waiting in woken {
+            match self.source().examine(&waiting.pull, &limits, false) {
+                Ok(Examined::Done(pulled)) if pulled.may_wait() => self.waiting.push(waiting),
+                Ok(Examined::Done(pulled)) => waiting.pull.reply.do_send(pulled),
+                Ok(Examined::Cold) => self.pull_cold(waiting.pull, ctx),
+                Err(error) => waiting.pull.fail(&error),
+            }
+        }
+        self.tell_if_unwatched();
+    }
+
+    fn tell_if_unwatched(&self) {
+        if self.waiting.is_empty() {
+            self.roots.parent.0.do_send(Unwatched { slot: self.roots.slot, watched: self.watched });
+        }
+    }
+
+    fn entry(&mut self, offset: QueueOffset) -> Result<Option<Entry>, QueueError> {
+        self.source().entry(offset).map_err(|error| QueueError::Read(error.to_string()))
+    }
+
+    fn store_time(&mut self, offset: QueueOffset) -> Result<Option<i64>, QueueError> {
+        let Some(entry) = self.entry(offset)? else { return Ok(None) };
+        let head = self.roots.view.read(entry.at, 80).map_err(|error| QueueError::Read(error.to_string()))?;
+        let timestamp = head.and_then(|head| {
+            let at = store_timestamp_at(crate::protocol::record::sys_flag_of(&head)?);
+            Some(i64::from_be_bytes(*head.get(at..)?.first_chunk::<8>()?))
+        });
+        Ok(timestamp)
+    }
+
+    fn offset_by_time(&mut self, timestamp_ms: i64, boundary: Boundary) -> Result<QueueOffset, QueueError> {
+        let range = self.range();
+        let (mut from, mut to) = (range.min, range.max);
+        while from < to {
+            let middle = from + (to - from) / 2;
+            let stored = self.store_time(middle)?.unwrap_or(i64::MIN);
+            let before = if boundary == Boundary::Lower { stored < timestamp_ms } else { stored <= timestamp_ms };
+            if before {
+                from = middle + 1;
+            } else {
+                to = middle;
+            }
+        }
+        Ok(if boundary == Boundary::Lower { from } else { from.saturating_sub(1).max(range.min) })
+    }
+
+    fn entries(&mut self, from: QueueOffset, count: usize) -> Result<Vec<QueueEntry>, QueueError> {
+        let range = self.range();
+        let from = from.max(range.min);
+        let mut found = Vec::new();
+        for offset in from..range.max.min(from.saturating_add(count as u64)) {
+            let Some(entry) = self.entry(offset)? else { break };
+            found.push(QueueEntry { offset, at: entry.at, size: entry.size, tag_code: entry.tag_code });
+        }
+        Ok(found)
+    }
+}
+
+impl Actor for TopicQueue {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(0);
+    }
+}
+
+impl Handler<Entries> for TopicQueue {
+    type Result = ();
+
+    fn handle(&mut self, entries: Entries, ctx: &mut Self::Context) {
+        // Entries come twice after a rebuild: what is there already is passed over, a gap can only be a lost message.
+        let new = self.tail.append(entries.from, &entries.bytes);
+        assert!(new.is_some(), "{}: entries from {} after {}", self.roots.key, entries.from, self.tail.end());
+        self.wake(&entries.bytes, ctx);
+    }
+}
+
+impl Handler<QueueMessage> for TopicQueue {
+    type Result = ();
+
+    fn handle(&mut self, message: QueueMessage, ctx: &mut Self::Context) {
+        // A reply that nobody waits for any more is dropped.
+        match message.ask {
+            Ask::Pull(pull) => self.pull(pull, ctx),
+            Ask::Range(reply) => drop(reply.send(self.range())),
+            Ask::OffsetByTime { timestamp_ms, boundary, reply } => {
+                let _ = reply.send(self.offset_by_time(timestamp_ms, boundary));
+            }
+            Ask::StoreTime { offset, reply } => drop(reply.send(self.store_time(offset))),
+            Ask::Entries { from, count, reply } => drop(reply.send(self.entries(from, count))),
+        }
+    }
+}
+
+impl Handler<WriteOut> for TopicQueue {
+    type Result = ();
+
+    fn handle(&mut self, message: WriteOut, ctx: &mut Self::Context) {
+        let (from, entries) = self.tail.unwritten();
+        self.roots.files.do_send(WriteEntries {
+            round: message.round,
+            key: self.roots.key.clone(),
+            from,
+            entries,
+            reply: ctx.address().recipient(),
+        });
+    }
+}
+
+impl Handler<EntriesWritten> for TopicQueue {
+    type Result = ();
+
+    fn handle(&mut self, written: EntriesWritten, _: &mut Self::Context) {
+        self.queue.grown(written.upto);
+        self.tail.written(written.upto);
+    }
+}
+
+impl Handler<Retire> for TopicQueue {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
+        if !self.waiting.is_empty() || !self.tail.is_empty() {
+            return;
+        }
+        self.queue.rest();
+        let end = self.tail.end();
+        let asked = self.roots.writer.send(CloseQueue { slot: self.roots.slot, end });
+        // The parent ends the actor by letting go of its address, unless somebody came meanwhile.
+        ctx.spawn(actix::fut::wrap_future::<_, Self>(asked).map(move |agreed, queue, _| {
+            if agreed.is_ok_and(|agreed| agreed) {
+                queue.roots.parent.1.do_send(Retired { slot: queue.roots.slot, end });
+            }
+        }));
+    }
+}

@@ -1,0 +1,84 @@
+//! The ways from a broker's sessions to its actors, and what they publish.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+
+use crate::actors::catalog::data_version::DataVersion;
+use crate::actors::catalog::groups::{GroupTable, Groups};
+use crate::actors::catalog::members::{Members, SubscriptionTable};
+use crate::actors::catalog::offsets::{Offsets, Resets};
+use crate::actors::catalog::statistics::Statistics;
+use crate::actors::catalog::topics::{TopicTable, Topics};
+use crate::actors::door::Door;
+use crate::actors::log::doors::LogDoors;
+use crate::config::BrokerConfig;
+use crate::metrics::Metrics;
+
+/// Everything that a request to a broker may need. Cheap to clone, the same for all sessions.
+#[derive(Clone, Debug)]
+pub struct BrokerDoors {
+    pub settings: LiveSettings,
+    pub topics: TopicDoor,
+    pub groups: GroupDoor,
+    pub offsets: OffsetDoor,
+    pub members: MemberDoor,
+    pub log: LogDoors,
+    pub metrics: Arc<Metrics>,
+    pub statistics: Door<Statistics>,
+    /// When the broker started, in milliseconds since 1970.
+    pub started_ms: i64,
+    /// `host:port` that clients are told to dial.
+    pub address: Arc<str>,
+}
+
+/// The topics: look into the table, ask the owner for changes.
+#[derive(Clone, Debug)]
+pub struct TopicDoor {
+    pub table: Arc<TopicTable>,
+    pub owner: Door<Topics>,
+}
+
+/// The consumer groups: look into the table, ask the owner for changes.
+#[derive(Clone, Debug)]
+pub struct GroupDoor {
+    pub table: Arc<GroupTable>,
+    pub owner: Door<Groups>,
+}
+
+/// The consumer offsets: ask the owner, for commits are messages and a look past them would miss some.
+#[derive(Clone, Debug)]
+pub struct OffsetDoor {
+    pub resets: Arc<Resets>,
+    pub owner: Door<Offsets>,
+}
+
+/// The clients that are there: look into the subscriptions, ask the owner for who it is.
+#[derive(Clone, Debug)]
+pub struct MemberDoor {
+    pub subscriptions: Arc<SubscriptionTable>,
+    pub owner: Door<Members>,
+}
+
+/// The settings while running.
+#[derive(Clone, Debug)]
+pub struct LiveSettings {
+    /// As they are now. Actors hold clones of it.
+    pub current: Arc<ArcSwap<BrokerConfig>>,
+    /// Counts updates; locked while one is under way, so that none is lost.
+    pub version: Arc<Mutex<DataVersion>>,
+}
+
+impl LiveSettings {
+    #[must_use]
+    pub fn new(current: Arc<ArcSwap<BrokerConfig>>) -> Self {
+        Self { current, version: Arc::default() }
+    }
+
+    /// The settings as they are now.
+    #[must_use]
+    pub fn now(&self) -> Arc<BrokerConfig> {
+        self.current.load_full()
+    }
+}

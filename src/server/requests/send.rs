@@ -1,0 +1,366 @@
+//! Sends: 10, 310 and 320. On the hot path: a header becomes entries of the session's batch, without a task or a copy of
+//! its own.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::actors::catalog::topics::TopicEntry;
+use crate::actors::commitlog_writer::{Batch, Outcome, Put, Token};
+use crate::config::BrokerConfig;
+use crate::protocol::batch;
+use crate::protocol::code::{RequestCode, ResponseCode};
+use crate::protocol::frame::Head;
+use crate::protocol::hash;
+use crate::protocol::header::send::{SendMessageRequest, SendMessageRequestV2};
+use crate::protocol::names::{self, TOPIC_BYTES_MAX, check_name};
+use crate::protocol::properties::{self, PAIR_END, PROPERTIES_BYTES_MAX};
+use crate::protocol::record::{self, NewRecord};
+use crate::protocol::uniq_key::UniqKeys;
+use crate::server::requests::Refusal;
+
+/// Names of a message's keys beyond which the rest is not indexed.
+const KEYS_MAX: usize = 64;
+/// What a record has beside its body, properties included, at most.
+const RECORD_EXTRA_BYTES: usize = 64 * 1024;
+
+/// What a broker checks of every send and adds to every message.
+pub struct SendRules {
+    pub store_host: SocketAddr,
+    /// Upper-case hex of the store host, with which offset message ids begin.
+    pub host_hex: String,
+    pub region: String,
+    pub trace_on: &'static str,
+    /// Properties that the broker adds, as text.
+    suffix: Vec<u8>,
+    max_body_bytes: usize,
+    record_bytes_max: usize,
+    accept_from_epoch_ms: u64,
+    writable: bool,
+    broker_name: String,
+    address: String,
+    unique_keys: UniqKeys,
+}
+
+impl SendRules {
+    /// The rules of `config` for messages that `store_host` stores.
+    #[must_use]
+    pub fn new(config: &BrokerConfig, store_host: SocketAddr) -> Self {
+        let trace_on = if config.clients.trace_on { "true" } else { "false" };
+        let mut suffix = Vec::new();
+        properties::push(&mut suffix, properties::MSG_REGION, &config.identity.region_id);
+        properties::push(&mut suffix, properties::TRACE_ON, trace_on);
+        properties::push(&mut suffix, properties::CLUSTER, &config.identity.cluster_name);
+        let max_body_bytes = config.send.max_body_bytes as usize;
+        let segment_bytes = config.store.commit_log_segment_bytes as usize;
+        Self {
+            store_host,
+            host_hex: crate::protocol::uniq_key::host_hex(store_host),
+            region: config.identity.region_id.clone(),
+            trace_on,
+            suffix,
+            max_body_bytes,
+            record_bytes_max: (max_body_bytes + RECORD_EXTRA_BYTES).min(segment_bytes - record::BLANK_BYTES),
+            accept_from_epoch_ms: config.send.accept_from_epoch_ms,
+            writable: config.identity.permission & 2 != 0,
+            broker_name: config.identity.broker_name.clone(),
+            address: store_host.to_string(),
+            unique_keys: UniqKeys::new(store_host.ip()),
+        }
+    }
+}
+
+/// A send whose header was read, in either form.
+pub struct Send<'a> {
+    pub topic: Cow<'a, str>,
+    pub default_topic: Cow<'a, str>,
+    pub default_topic_queues: i32,
+    queue: i32,
+    sys_flag: i32,
+    born_timestamp_ms: i64,
+    flag: i32,
+    properties: Cow<'a, str>,
+    reconsume_times: i32,
+    pub unit_mode: bool,
+    batch: bool,
+}
+
+impl<'a> Send<'a> {
+    /// Reads the header of a send.
+    ///
+    /// # Errors
+    /// A refusal that names the field that is missing or wrong.
+    pub fn read(head: &'a Head<'_>) -> Result<Self, Refusal> {
+        if head.code == RequestCode::SendMessage.number() {
+            let long: SendMessageRequest<'a> = head.ext.decode()?;
+            return Ok(Self {
+                topic: long.topic,
+                default_topic: long.default_topic,
+                default_topic_queues: long.default_topic_queue_nums,
+                queue: long.queue_id,
+                sys_flag: long.sys_flag,
+                born_timestamp_ms: long.born_timestamp,
+                flag: long.flag,
+                properties: long.properties,
+                reconsume_times: long.reconsume_times.unwrap_or(0),
+                unit_mode: long.unit_mode.unwrap_or(false),
+                batch: long.batch.unwrap_or(false),
+            });
+        }
+        let short: SendMessageRequestV2<'a> = head.ext.decode()?;
+        Ok(Self {
+            topic: short.topic,
+            default_topic: short.default_topic,
+            default_topic_queues: short.default_topic_queue_nums,
+            queue: short.queue_id,
+            sys_flag: short.sys_flag,
+            born_timestamp_ms: short.born_timestamp,
+            flag: short.flag,
+            properties: short.properties,
+            reconsume_times: short.reconsume_times.unwrap_or(0),
+            unit_mode: short.unit_mode.unwrap_or(false),
+            batch: short.batch.unwrap_or(false) || head.code == RequestCode::SendBatchMessage.number(),
+        })
+    }
+
+    /// What is wrong with the send whatever the topic's configuration is.
+    ///
+    /// # Errors
+    /// RocketMQ's code and remark.
+    pub fn check(&self, rules: &SendRules, now_ms: impl FnOnce() -> i64) -> Result<(), Refusal> {
+        if rules.accept_from_epoch_ms > 0 && (now_ms() as u64) < rules.accept_from_epoch_ms {
+            let remark = format!("broker unable to service, until {}", rules.accept_from_epoch_ms);
+            return Err(Refusal::new(ResponseCode::SystemError.number(), remark));
+        }
+        let derived = self.topic.starts_with(names::RETRY_PREFIX) || self.topic.starts_with(names::DEAD_LETTER_PREFIX);
+        let limit = if derived { names::DERIVED_TOPIC_BYTES_MAX } else { TOPIC_BYTES_MAX };
+        if let Err(error) = check_name(&self.topic, limit) {
+            let remark = format!("The specified topic is illegal: {error}");
+            return Err(Refusal::new(ResponseCode::InvalidParameter.number(), remark));
+        }
+        if names::is_closed_to_clients(&self.topic) {
+            let remark = format!("Sending message to topic[{}] is forbidden.", self.topic);
+            return Err(Refusal::new(ResponseCode::NoPermission.number(), remark));
+        }
+        Ok(())
+    }
+
+    /// Turns the send into entries of `out`: one, or one for each message of a batch.
+    ///
+    /// # Errors
+    /// RocketMQ's code and remark; `out` is as it was.
+    pub fn put(
+        &self,
+        body: &[u8],
+        entry: &Arc<TopicEntry>,
+        (rules, born_host): (&SendRules, SocketAddr),
+        call: u64,
+        out: &mut Batch,
+    ) -> Result<(), Refusal> {
+        let queue = self.queue(entry, rules, born_host)?;
+        if !rules.writable && entry.config.order {
+            let remark = format!("the broker[{}] sending message is forbidden", rules.address);
+            return Err(Refusal::new(ResponseCode::NoPermission.number(), remark));
+        }
+        self.check_topic_kind(entry)?;
+        if body.len() > rules.max_body_bytes {
+            return Err(illegal(format!(
+                "the message is illegal, maybe msg body or properties length not matched. msg body length limit {}B, \
+                 msg properties length limit 32KB.",
+                rules.max_body_bytes
+            )));
+        }
+        let message = Message { send: self, entry, rules, born_host, queue, call };
+        if !self.batch {
+            return message.put(self.flag, body, &self.properties, out);
+        }
+        let before = (out.bytes.len(), out.puts.len(), out.keys.len());
+        let put = message.put_all(body, out);
+        if put.is_err() {
+            out.bytes.truncate(before.0);
+            out.puts.truncate(before.1);
+            out.keys.truncate(before.2);
+        }
+        put
+    }
+
+    fn queue(&self, entry: &TopicEntry, rules: &SendRules, client: SocketAddr) -> Result<u32, Refusal> {
+        match u32::try_from(self.queue) {
+            Ok(queue) if entry.slot(queue).is_some() => Ok(queue),
+            Ok(queue) => {
+                let remark = format!(
+                    "request queueId[{queue}] is illegal, TopicConfig [topicName={}, readQueueNums={}, \
+                     writeQueueNums={}, perm={}] Producer: {client}",
+                    entry.config.topic, entry.config.read_queues, entry.config.write_queues, entry.config.perm
+                );
+                Err(Refusal::new(ResponseCode::InvalidParameter.number(), remark))
+            }
+            Err(_) if entry.config.write_queues > 0 => Ok(rules.unique_keys.count() % entry.config.write_queues),
+            Err(_) => Err(illegal(format!("topic[{}] has no queue to write to", entry.config.topic))),
+        }
+    }
+
+    /// Topics whose way of storing is not there yet.
+    fn check_topic_kind(&self, entry: &TopicEntry) -> Result<(), Refusal> {
+        if entry.config.attributes.is_empty() {
+            return Ok(());
+        }
+        let is = |name: &str, value: &str| entry.config.attributes.get(name).is_some_and(|v| v == value);
+        if is("queue.type", "BatchCQ") {
+            return Err(illegal("topics with queue.type=BatchCQ are not supported by this broker".into()));
+        }
+        if is("cleanup.policy", "COMPACTION") {
+            return Err(illegal("topics with cleanup.policy=COMPACTION are not supported by this broker".into()));
+        }
+        Ok(())
+    }
+}
+
+fn illegal(remark: String) -> Refusal {
+    Refusal::new(ResponseCode::MessageIllegal.number(), remark)
+}
+
+/// One send on its way into a batch.
+struct Message<'a> {
+    send: &'a Send<'a>,
+    entry: &'a TopicEntry,
+    rules: &'a SendRules,
+    born_host: SocketAddr,
+    queue: u32,
+    call: u64,
+}
+
+impl Message<'_> {
+    fn put_all(&self, body: &[u8], out: &mut Batch) -> Result<(), Refusal> {
+        let before = out.puts.len();
+        for entry in batch::entries(body) {
+            let entry = entry.map_err(|error| illegal(error.to_string()))?;
+            self.put(entry.flag, entry.body, entry.properties, out)?;
+        }
+        if out.puts.len() == before {
+            return Err(illegal("the batch holds no message".into()));
+        }
+        Ok(())
+    }
+
+    fn put(&self, flag: i32, body: &[u8], text: &str, out: &mut Batch) -> Result<(), Refusal> {
+        let seen = properties::scan(text);
+        refuse_what_is_not_there(&seen)?;
+        let stripped = if seen.pop_receipt { Some(without(text, properties::POP_CK)) } else { None };
+        let text = stripped.as_deref().unwrap_or(text);
+        let end: &[u8] = if text.is_empty() || text.ends_with(PAIR_END as char) { &[] } else { &[PAIR_END] };
+        let mut own_key = Vec::new();
+        if seen.unique_key.is_none() {
+            properties::push(&mut own_key, properties::UNIQ_KEY, &self.rules.unique_keys.next());
+        }
+        let pieces: [&[u8]; 4] = [text.as_bytes(), end, &own_key, &self.rules.suffix];
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if length > PROPERTIES_BYTES_MAX {
+            return Err(illegal(format!("the properties are {length} bytes long, at most {PROPERTIES_BYTES_MAX} are allowed")));
+        }
+        let record = self.record(flag, body, &pieces);
+        let start = out.bytes.len();
+        if record.size() > self.rules.record_bytes_max {
+            let limit = self.rules.record_bytes_max;
+            return Err(illegal(format!("the message takes {} bytes, at most {limit} are allowed", record.size())));
+        }
+        let size = record.encode(&mut out.bytes);
+        let properties_at = size - length;
+        let (key_at, key) = match seen.unique_key {
+            Some(key) => (properties_at + offset_in(text, key), key),
+            None => {
+                let key_at = properties_at + text.len() + end.len() + properties::UNIQ_KEY.len() + 1;
+                (key_at, std::str::from_utf8(&own_key[properties::UNIQ_KEY.len() + 1..own_key.len() - 1]).unwrap_or(""))
+            }
+        };
+        let keys = self.index_keys(key, seen.keys, out);
+        out.puts.push(Put {
+            slot: self.entry.slots[self.queue as usize],
+            start: start as u32,
+            size: size as u32,
+            timestamp_at: record::store_timestamp_at(record.stored_sys_flag()) as u8,
+            keys,
+            queued: true,
+            tag_code: hash::tag_code(seen.tags),
+            token: Token { call: self.call, part: (key_at as u32, key.len() as u32) },
+            ..Put::default()
+        });
+        out.durable |= seen.wait;
+        Ok(())
+    }
+
+    fn record<'b>(&'b self, flag: i32, body: &'b [u8], pieces: &'b [&'b [u8]; 4]) -> NewRecord<'b> {
+        NewRecord {
+            topic: &self.entry.config.topic,
+            queue: self.queue,
+            flag,
+            sys_flag: self.send.sys_flag & !record::FLAG_TRANSACTION,
+            born_timestamp_ms: self.send.born_timestamp_ms,
+            born_host: self.born_host,
+            store_host: self.rules.store_host,
+            reconsume_times: self.send.reconsume_times,
+            prepared_transaction_offset: 0,
+            body,
+            properties: pieces,
+        }
+    }
+
+    fn index_keys(&self, unique_key: &str, keys: Option<&str>, out: &mut Batch) -> u8 {
+        let prefix = self.entry.key_prefix;
+        let before = out.keys.len();
+        out.keys.push(hash::key_hash(prefix, unique_key));
+        if let Some(keys) = keys {
+            let tokens = keys.split_ascii_whitespace().take(KEYS_MAX);
+            out.keys.extend(tokens.map(|key| hash::key_hash(prefix, key)));
+        }
+        (out.keys.len() - before) as u8
+    }
+}
+
+/// Where `part`, a slice of `text`, begins in it.
+fn offset_in(text: &str, part: &str) -> usize {
+    (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize)
+}
+
+fn without(text: &str, name: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    properties::pairs(text).filter(|(n, _)| *n != name).for_each(|(n, v)| properties::push(&mut out, n, v));
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Kinds of messages that must not be stored as if they were plain.
+fn refuse_what_is_not_there(seen: &properties::Seen<'_>) -> Result<(), Refusal> {
+    if seen.half {
+        let remark = "the broker does not take transaction messages yet: sending transaction message is forbidden";
+        return Err(Refusal::new(ResponseCode::NoPermission.number(), remark));
+    }
+    if seen.delay {
+        return Err(illegal("delayed and timed messages are not supported by this broker yet".into()));
+    }
+    if seen.reply {
+        return Err(illegal("replies of request-reply are not supported by this broker yet".into()));
+    }
+    Ok(())
+}
+
+/// The code and remark with which an append that did not succeed is answered.
+#[must_use]
+pub fn refusal_of(outcome: Outcome) -> Option<Refusal> {
+    let unavailable = |remark: &'static str| Refusal::new(ResponseCode::ServiceNotAvailable.number(), remark);
+    match outcome {
+        Outcome::Stored | Outcome::Pending => None,
+        Outcome::FlushTimedOut => Some(Refusal::new(ResponseCode::FlushDiskTimeout.number(), "flush disk timeout")),
+        Outcome::NoSpace => Some(unavailable("service not available now. The broker's disk is full or fails")),
+        Outcome::QueueUnavailable => Some(unavailable("service not available now. The queue cannot be opened")),
+        Outcome::Stopping => Some(unavailable("service not available now. The broker is shutting down")),
+        Outcome::TopicGone => Some(Refusal::new(ResponseCode::TopicNotExist.number(), "the topic was deleted")),
+    }
+}
+
+impl SendRules {
+    /// Name of this broker, for remarks.
+    #[must_use]
+    pub fn broker_name(&self) -> &str {
+        &self.broker_name
+    }
+}

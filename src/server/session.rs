@@ -1,0 +1,365 @@
+//! One connection.
+//!
+//! Owns: its socket, the bytes of an unfinished frame, what is still to be sent, its credit.
+//! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, [`Answered`] from request handlers, [`Push`] from
+//! whoever wants something of the client, [`Resume`], `Stop`.
+//! Tells: one `Append` for all sends of a socket read to the writer, pulls to their queues, everything else to a handler.
+//!
+//! Invariants: a frame is looked at only when it is whole; what a peer can make this process hold is bounded: bytes on
+//! their way to the log, pulls that wait, bytes that the peer does not read.
+
+mod desk;
+mod outbox;
+mod reading;
+mod replies;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+pub use self::desk::{BrokerDesk, Desk};
+use self::outbox::Outbox;
+use crate::actors::commitlog_writer::{Appended, Batch, Reply};
+use crate::actors::topic_queue::{Pulled, PulledTo};
+use crate::actors::{ConnectionId, Peer, Push, Stop};
+use crate::protocol::code::ResponseCode;
+use crate::protocol::frame::{Codec, FLAG_ONEWAY, FLAG_RESPONSE, Frame, FrameError, Head, NewHead};
+use crate::server::requests::{Request, Response};
+
+/// Bytes of one connection on their way to the log at most; past them the socket is not read.
+const APPENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Pulls of one connection that wait at most.
+const PULLS_MAX: u32 = 20_000;
+/// Requests of one connection with handlers at most; past them the socket is not read.
+const HANDLED_MAX: u32 = 1024;
+/// Bytes that wait for a peer to read; past them its requests are not read either.
+const OUTBOX_BYTES_PAUSE: usize = 4 * 1024 * 1024;
+/// Bytes that wait for a peer to read; past them the connection is closed.
+const OUTBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A peer that reads nothing of what waits for it is given up after this time.
+const OUTBOX_PATIENCE: Duration = Duration::from_secs(60);
+
+/// To the session: a handler's answer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Answered {
+    pub(crate) call: Call,
+    pub(crate) response: Response,
+}
+
+/// To the session: what was missing for this frame is there now; take it again.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Resume {
+    pub(crate) frame: Bytes,
+}
+
+/// What is needed of a request to answer it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) opaque: i32,
+    pub(crate) codec: Codec,
+    pub(crate) oneway: bool,
+}
+
+impl Call {
+    fn of(head: &Head<'_>, codec: Codec) -> Self {
+        Self { opaque: head.opaque, codec, oneway: head.is_oneway() }
+    }
+
+    /// As a number that the writer and the queues carry.
+    pub(crate) fn token(self) -> u64 {
+        let codec = match self.codec {
+            Codec::Json => 0,
+            Codec::Binary => 1,
+            Codec::MessagePack => 2,
+        };
+        u64::from(self.opaque as u32) | codec << 32 | u64::from(self.oneway) << 40
+    }
+
+    pub(crate) fn from_token(token: u64) -> Self {
+        let codec = match token >> 32 & 0xFF {
+            0 => Codec::Json,
+            1 => Codec::Binary,
+            _ => Codec::MessagePack,
+        };
+        Self { opaque: token as u32 as i32, codec, oneway: token >> 40 & 1 == 1 }
+    }
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    pub connection: ConnectionId,
+    pub peer: SocketAddr,
+}
+
+/// One connection. See the module.
+pub struct Session {
+    socket: Rc<OwnedWriteHalf>,
+    reading: Option<OwnedReadHalf>,
+    ends: Ends,
+    desk: Desk,
+    /// The bytes of a frame that is not whole yet.
+    inbox: Vec<u8>,
+    outbox: Outbox,
+    batch: Box<Batch>,
+    ways: Option<Ways>,
+    credit: Credit,
+    /// Codec of the last request: what the broker says by itself is written in it.
+    codec: Codec,
+    heard_at: Instant,
+    closing: bool,
+}
+
+/// Where the others answer to.
+struct Ways {
+    append: Reply,
+    pulled: PulledTo,
+    peer: Peer,
+}
+
+/// What this connection has under way.
+#[derive(Debug, Default)]
+struct Credit {
+    appending_bytes: usize,
+    pulls: u32,
+    handled: u32,
+    paused: Option<std::task::Waker>,
+}
+
+impl Credit {
+    fn is_spent(&self, outbox: &Outbox) -> bool {
+        self.appending_bytes >= APPENDING_BYTES_MAX
+            || self.handled >= HANDLED_MAX
+            || outbox.waiting_bytes() >= OUTBOX_BYTES_PAUSE
+    }
+}
+
+impl Session {
+    #[must_use]
+    pub fn new(socket: TcpStream, ends: Ends, desk: Desk) -> Self {
+        let (reading, writing) = socket.into_split();
+        Self {
+            socket: Rc::new(writing),
+            reading: Some(reading),
+            ends,
+            desk,
+            inbox: Vec::new(),
+            outbox: Outbox::default(),
+            batch: Box::default(),
+            ways: None,
+            credit: Credit::default(),
+            codec: Codec::Json,
+            heard_at: Instant::now(),
+            closing: false,
+        }
+    }
+
+    /// Takes one whole frame.
+    fn frame(&mut self, bytes: &[u8], ctx: &mut Context<Self>) -> Result<(), FrameError> {
+        let frame = Frame::cut(bytes)?;
+        let head = frame.head()?;
+        if head.is_response() {
+            return Ok(());
+        }
+        let call = Call::of(&head, frame.codec);
+        self.codec = frame.codec;
+        if !self.take_hot(call, &head, &frame, bytes, ctx) {
+            self.hand_over(call, head, frame.body, ctx);
+        }
+        Ok(())
+    }
+
+    /// Gives a request to its handler, an async function that answers when it is done.
+    fn hand_over(&mut self, call: Call, head: Head<'_>, body: &[u8], ctx: &mut Context<Self>) {
+        let Some(ways) = &self.ways else { return };
+        let request = Request {
+            code: head.code,
+            version: head.version,
+            language: head.language,
+            ext: head.ext.into_owned(),
+            body: Bytes::copy_from_slice(body),
+            peer: ways.peer.clone(),
+        };
+        self.credit.handled += 1;
+        let desk = self.desk.clone();
+        let served = async move { desk.serve(request).await };
+        ctx.spawn(actix::fut::wrap_future::<_, Self>(served).map(move |answer, session, _| {
+            session.credit.handled -= 1;
+            session.answer(call, &answer.unwrap_or_else(Response::from));
+            session.resume_reading();
+        }));
+    }
+
+    fn answer(&mut self, call: Call, response: &Response) {
+        if call.oneway {
+            return;
+        }
+        let head = NewHead {
+            code: response.code,
+            language: REPLY_LANGUAGE,
+            version: REPLY_VERSION,
+            opaque: call.opaque,
+            flag: FLAG_RESPONSE,
+            remark: response.remark.as_deref(),
+        };
+        let mut out = Vec::with_capacity(256);
+        match response.header.write(&mut out, call.codec, &head, response.body.len()) {
+            Ok(()) => self.send(&out, std::slice::from_ref(&response.body)),
+            Err(error) => tracing::error!(%error, code = response.code, "an answer has no wire form"),
+        }
+    }
+
+    /// Sends bytes now as far as the socket takes them; the rest follows when it does.
+    fn send(&mut self, head: &[u8], body: &[Bytes]) {
+        if self.closing {
+            return;
+        }
+        if let Err(error) = self.outbox.send(&self.socket, head, body) {
+            self.close(&error.to_string());
+        } else if self.outbox.waiting_bytes() > OUTBOX_BYTES_MAX {
+            self.close("the peer does not read what it asked for");
+        }
+    }
+
+    /// Ends the connection: one line for the log where the reason is of interest.
+    fn close(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.closing, true) {
+            tracing::info!(peer = %self.ends.peer, reason, "closing the connection");
+        }
+    }
+
+    fn resume_reading(&mut self) {
+        if self.credit.paused.is_some()
+            && !self.credit.is_spent(&self.outbox)
+            && let Some(waker) = self.credit.paused.take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Closes connections on which nothing happens, and those whose peers do not read.
+    fn look_after(&mut self, ctx: &mut Context<Self>) {
+        let idle_max = self.desk.idle_max();
+        if self.outbox.is_stuck(OUTBOX_PATIENCE) {
+            self.close("the peer reads nothing");
+        } else if self.heard_at.elapsed() > idle_max && self.outbox.idle_for() > idle_max {
+            self.close("idle");
+        }
+        if self.closing {
+            ctx.stop();
+        } else {
+            ctx.run_later(idle_max / 4, Self::look_after);
+        }
+    }
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let here = ctx.address();
+        let peer =
+            Peer { connection: self.ends.connection, address: self.ends.peer, push: here.clone().recipient() };
+        self.ways = Some(Ways {
+            append: Arc::new(here.clone().recipient()),
+            pulled: Arc::new(here.recipient()),
+            peer,
+        });
+        if let Some(socket) = self.reading.take() {
+            ctx.spawn(reading::Reading::new(socket));
+        }
+        ctx.spawn(outbox::Draining::new(self.socket.clone()));
+        ctx.run_later(self.desk.idle_max() / 4, Self::look_after);
+    }
+
+    fn stopping(&mut self, _: &mut Self::Context) -> Running {
+        // What the connection asked for is answered to nobody; only its owners have to know that it is gone.
+        self.desk.disconnected(self.ends.connection);
+        Running::Stop
+    }
+}
+
+impl Handler<Appended> for Session {
+    type Result = ();
+
+    fn handle(&mut self, appended: Appended, _: &mut Self::Context) {
+        self.appended(&appended.batch);
+        self.recycle(appended.batch);
+        self.resume_reading();
+    }
+}
+
+impl Handler<Pulled> for Session {
+    type Result = ();
+
+    fn handle(&mut self, pulled: Pulled, _: &mut Self::Context) {
+        self.credit.pulls = self.credit.pulls.saturating_sub(1);
+        self.pulled(&pulled);
+    }
+}
+
+impl Handler<Answered> for Session {
+    type Result = ();
+
+    fn handle(&mut self, answered: Answered, _: &mut Self::Context) {
+        self.answer(answered.call, &answered.response);
+    }
+}
+
+impl Handler<Resume> for Session {
+    type Result = ();
+
+    fn handle(&mut self, resume: Resume, ctx: &mut Self::Context) {
+        if let Err(error) = self.frame(&resume.frame, ctx) {
+            self.close(&error.to_string());
+        }
+        self.flush_batch();
+    }
+}
+
+impl Handler<Push> for Session {
+    type Result = ();
+
+    fn handle(&mut self, push: Push, _: &mut Self::Context) {
+        // Codes of the pop family do not fit into a binary header's sixteen bits.
+        let codec = if push.code > i32::from(i16::MAX) { Codec::Json } else { self.codec };
+        let head = NewHead {
+            code: push.code,
+            language: REPLY_LANGUAGE,
+            version: REPLY_VERSION,
+            opaque: self.desk.next_opaque(),
+            flag: FLAG_ONEWAY,
+            remark: None,
+        };
+        let fields: std::collections::BTreeMap<&str, &str> =
+            push.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut out = Vec::with_capacity(256);
+        match crate::protocol::frame::encode(&mut out, codec, &head, &fields, push.body.len()) {
+            Ok(()) => self.send(&out, std::slice::from_ref(&push.body)),
+            Err(error) => tracing::error!(%error, code = push.code, "a push has no wire form"),
+        }
+    }
+}
+
+impl Handler<Stop> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+/// Refused for good: RocketMQ's code for a broker that stops, which clients retry elsewhere.
+pub(crate) fn stopping_code(version: i32) -> i32 {
+    /// Clients from this version on know GO_AWAY.
+    const GO_AWAY_VERSION: i32 = 475;
+    if version > GO_AWAY_VERSION { ResponseCode::GoAway.number() } else { ResponseCode::ServiceNotAvailable.number() }
+}

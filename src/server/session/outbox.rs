@@ -1,0 +1,162 @@
+//! What is still to be sent to the peer.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context as Wakeful, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use bytes::{Buf, Bytes};
+use tokio::net::tcp::OwnedWriteHalf;
+
+use super::Session;
+
+/// Pieces that one system call takes.
+const SLICES_MAX: usize = 64;
+
+/// Bytes in order, of which the socket has not taken the first yet.
+#[derive(Default)]
+pub(super) struct Outbox {
+    waiting: VecDeque<Bytes>,
+    waiting_bytes: usize,
+    sent_at: Option<Instant>,
+    /// Of the task that sends when the socket takes more.
+    waker: Option<Waker>,
+}
+
+impl Outbox {
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// How long nothing was sent.
+    pub(super) fn idle_for(&self) -> Duration {
+        self.sent_at.map_or(Duration::MAX, |at| at.elapsed())
+    }
+
+    /// Whether something waits, and the peer took nothing of it for so long.
+    pub(super) fn is_stuck(&self, patience: Duration) -> bool {
+        self.waiting_bytes > 0 && self.sent_at.is_none_or(|at| at.elapsed() > patience)
+    }
+
+    /// Sends what the socket takes now and keeps the rest; copies `head` only where it has to be kept.
+    pub(super) fn send(&mut self, socket: &OwnedWriteHalf, head: &[u8], body: &[Bytes]) -> io::Result<()> {
+        let mut sent = 0;
+        if self.waiting.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            slices[0] = IoSlice::new(head);
+            let count = 1 + body.len().min(SLICES_MAX - 1);
+            for (slice, piece) in slices[1..].iter_mut().zip(body) {
+                *slice = IoSlice::new(piece);
+            }
+            self.sent_at = Some(Instant::now());
+            sent = match socket.try_write_vectored(&slices[..count]) {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(error) => return Err(error),
+            };
+            let total = head.len() + body.iter().map(Bytes::len).sum::<usize>();
+            if sent == total {
+                return Ok(());
+            }
+        }
+        if sent < head.len() {
+            self.keep(Bytes::copy_from_slice(&head[sent..]));
+        }
+        sent = sent.saturating_sub(head.len());
+        for piece in body {
+            let skip = sent.min(piece.len());
+            sent -= skip;
+            if skip < piece.len() {
+                self.keep(piece.slice(skip..));
+            }
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, piece: Bytes) {
+        self.waiting_bytes += piece.len();
+        self.waiting.push_back(piece);
+    }
+
+    /// Sends what waits, as far as the socket takes it; true when nothing is left.
+    fn drain(&mut self, socket: &OwnedWriteHalf) -> io::Result<bool> {
+        while !self.waiting.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let count = self.waiting.len().min(SLICES_MAX);
+            for (slice, piece) in slices.iter_mut().zip(&self.waiting) {
+                *slice = IoSlice::new(piece);
+            }
+            match socket.try_write_vectored(&slices[..count]) {
+                Ok(sent) => self.sent(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    fn sent(&mut self, mut count: usize) {
+        self.sent_at = Some(Instant::now());
+        self.waiting_bytes -= count;
+        while count > 0
+            && let Some(first) = self.waiting.front_mut()
+        {
+            let step = count.min(first.len());
+            first.advance(step);
+            count -= step;
+            if first.is_empty() {
+                self.waiting.pop_front();
+            }
+        }
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+    }
+}
+
+/// Sends what waits whenever the socket takes more; lives as long as the session.
+pub(super) struct Draining {
+    socket: Rc<OwnedWriteHalf>,
+}
+
+impl Draining {
+    pub(super) fn new(socket: Rc<OwnedWriteHalf>) -> Self {
+        Self { socket }
+    }
+}
+
+impl ActorFuture<Session> for Draining {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        session: &mut Session,
+        ctx: &mut Context<Session>,
+        task: &mut Wakeful<'_>,
+    ) -> Poll<()> {
+        while session.outbox.waiting_bytes > 0 && !session.closing {
+            match self.socket.as_ref().as_ref().poll_write_ready(task) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => session.close(&error.to_string()),
+                Poll::Ready(Ok(())) => {
+                    if let Err(error) = session.outbox.drain(&self.socket) {
+                        session.close(&error.to_string());
+                    }
+                }
+            }
+        }
+        if session.closing {
+            ctx.stop();
+            return Poll::Ready(());
+        }
+        session.resume_reading();
+        session.outbox.waker = Some(task.waker().clone());
+        Poll::Pending
+    }
+}

@@ -1,0 +1,129 @@
+//! From the socket to whole frames: all that a read brought, before anything is sent on.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::task::{Context as Wakeful, Poll};
+use std::time::Instant;
+
+use actix::prelude::*;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
+
+use super::Session;
+use crate::protocol::frame::{self, FrameError};
+
+/// Bytes that one read takes at most.
+const READ_BYTES: usize = 256 * 1024;
+/// Reads of one connection before others have their turn.
+const READS_AT_ONCE: usize = 4;
+
+thread_local! {
+    /// All sessions of a thread read here, one after the other: an idle connection holds no buffer.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// Reads whenever the socket has something and the session has credit; lives as long as the session.
+pub(super) struct Reading {
+    socket: OwnedReadHalf,
+}
+
+impl Reading {
+    pub(super) fn new(socket: OwnedReadHalf) -> Self {
+        Self { socket }
+    }
+
+    /// One read, whose frames the session takes at once; pending when there is nothing.
+    fn read(&mut self, session: &mut Session, ctx: &mut Context<Session>, task: &mut Wakeful<'_>) -> Poll<()> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            let read = std::task::ready!(Pin::new(&mut self.socket).poll_read(task, &mut buffer));
+            match read {
+                Ok(()) if buffer.filled().is_empty() => session.hung_up(),
+                Ok(()) => {
+                    if let Err(error) = session.received(buffer.filled(), ctx) {
+                        session.close(&error.to_string());
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(peer = %session.ends.peer, %error, "the connection broke");
+                    session.closing = true;
+                }
+            }
+            Poll::Ready(())
+        })
+    }
+}
+
+impl ActorFuture<Session> for Reading {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        session: &mut Session,
+        ctx: &mut Context<Session>,
+        task: &mut Wakeful<'_>,
+    ) -> Poll<()> {
+        for _ in 0..READS_AT_ONCE {
+            if session.credit.is_spent(&session.outbox) {
+                session.credit.paused = Some(task.waker().clone());
+                return Poll::Pending;
+            }
+            std::task::ready!(self.read(session, ctx, task));
+            if session.closing {
+                ctx.stop();
+                return Poll::Ready(());
+            }
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Session {
+    fn hung_up(&mut self) {
+        if !self.inbox.is_empty() {
+            tracing::debug!(peer = %self.ends.peer, "the peer hung up in the middle of a frame");
+        }
+        self.closing = true;
+    }
+
+    /// Takes all whole frames of what was read and keeps the rest.
+    fn received(&mut self, bytes: &[u8], ctx: &mut Context<Self>) -> Result<(), FrameError> {
+        self.heard_at = Instant::now();
+        let taken = if self.inbox.is_empty() {
+            let taken = self.frames(bytes, ctx);
+            if let Ok(taken) = taken {
+                self.inbox.extend_from_slice(&bytes[taken..]);
+            }
+            taken.map(|_| ())
+        } else {
+            let mut inbox = std::mem::take(&mut self.inbox);
+            inbox.extend_from_slice(bytes);
+            let taken = self.frames(&inbox, ctx);
+            if let Ok(taken) = taken {
+                if taken == inbox.len() {
+                    inbox = Vec::new();
+                } else {
+                    inbox.drain(..taken);
+                }
+                self.inbox = inbox;
+            }
+            taken.map(|_| ())
+        };
+        self.flush_batch();
+        taken
+    }
+
+    /// Takes whole frames from the front of `bytes`; returns how many bytes they were.
+    fn frames(&mut self, bytes: &[u8], ctx: &mut Context<Self>) -> Result<usize, FrameError> {
+        let mut at = 0;
+        while let Some(length) = frame::length(&bytes[at..])? {
+            let Some(one) = bytes.get(at..at + length) else {
+                break;
+            };
+            self.frame(one, ctx)?;
+            at += length;
+        }
+        Ok(at)
+    }
+}
