@@ -19,7 +19,9 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use self::gate::Gate;
-pub use self::messages::{Append, Appended, Batch, CloseQueue, Forget, Notice, Outcome, Put, QueueOpened, Reply, Token};
+pub use self::messages::{
+    Append, Appended, Batch, CloseQueue, Forget, Notice, Outcome, Put, QueueOpened, Reply, Token,
+};
 use crate::actors::Stop;
 use crate::actors::log::flusher::{Flush, Flushed};
 use crate::actors::log::index::IndexKeys;

@@ -16,8 +16,10 @@ use crate::rules::assignment::{MessageQueue, Strategy};
 
 /// How often shares are computed when nothing happens.
 pub const INTERVAL: Duration = Duration::from_secs(20);
-/// How soon again when a survey brought no view of some topic, or we are not among its members yet. Doubles each time.
+/// How soon again when a survey brought no view of some topic, or we are not among its members yet. Doubles each time,
+/// up to [`UNSETTLED_INTERVAL_MAX`].
 pub const UNSETTLED_INTERVAL: Duration = Duration::from_secs(1);
+pub const UNSETTLED_INTERVAL_MAX: Duration = Duration::from_secs(4);
 
 /// From the consumer: share this topic too.
 #[derive(Message, Debug, Clone)]
@@ -128,7 +130,7 @@ impl Rebalance {
         match std::mem::replace(&mut self.asking, Asking::No) {
             Asking::Twice => self.survey(ctx),
             _ if settled < self.shares.len() => {
-                let wait = UNSETTLED_INTERVAL.saturating_mul(1 << self.unsettled.min(16));
+                let wait = UNSETTLED_INTERVAL.saturating_mul(1 << self.unsettled.min(16)).min(UNSETTLED_INTERVAL_MAX);
                 self.unsettled += 1;
                 // Later than that the clock comes anyway.
                 if wait < self.sharing.interval {

@@ -157,7 +157,9 @@ impl TopicQueue {
         }
         let wanted = |waiting: &mut Waiting| match &waiting.pull.filter {
             None => true,
-            Some(filter) => new.as_chunks::<ENTRY_BYTES>().0.iter().any(|e| filter.wants_code(Entry::decode(e).tag_code)),
+            Some(filter) => {
+                new.as_chunks::<ENTRY_BYTES>().0.iter().any(|e| filter.wants_code(Entry::decode(e).tag_code))
+            }
         };
         let woken: Vec<Waiting> = self.waiting.extract_if(.., wanted).collect();
         let limits = self.roots.limits;

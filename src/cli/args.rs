@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::consume::ConsumeArgs;
+use super::send::SendArgs;
 use crate::config::{ConfigError, Given, Role, Scope, Sources};
 
 /// A message broker that takes the place of Apache RocketMQ.
@@ -23,6 +25,10 @@ pub enum Command {
     Broker(BrokerArgs),
     /// Run a name server and a broker in one process
     Standalone(StandaloneArgs),
+    /// Send messages
+    Send(SendArgs),
+    /// Receive messages as a member of a consumer group
+    Consume(ConsumeArgs),
 }
 
 /// Flags of `actormq namesrv`.

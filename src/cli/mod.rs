@@ -2,7 +2,10 @@
 //! line on standard error.
 
 pub mod args;
+pub mod connect;
+pub mod consume;
 pub mod logging;
+pub mod send;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -43,6 +46,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Namesrv(args) => run_server(args),
         Command::Broker(args) => run_server(args),
         Command::Standalone(args) => run_server(args),
+        Command::Send(args) => return send::run(args),
+        Command::Consume(args) => return consume::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

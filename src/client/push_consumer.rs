@@ -13,7 +13,7 @@ use super::desk::{Desk, Listener};
 use super::error::ClientError;
 use super::membership::{Join, Leave};
 use super::routes::Purpose;
-use super::shares::{Finish, FlowState, Holdings, SetFlow, Shares};
+use super::shares::{Finish, FlowState, Holdings, Positions, SetFlow, Shares};
 use super::subscription::{Filter, Subscription};
 use crate::actors::rebalance::{INTERVAL, Rebalance, Retire, Sharing, Subscribe};
 use crate::protocol::body::clients::{ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel};
@@ -246,6 +246,22 @@ impl PushConsumer {
     /// When the client was shut down.
     pub async fn queues(&self) -> Result<Vec<MessageQueue>, ClientError> {
         self.shares.send(Holdings).await.map_err(|_| ClientError::ShutDown)
+    }
+
+    /// Messages in this consumer's queues that are not consumed yet; `None` until it knows its queues.
+    ///
+    /// # Errors
+    /// When the client was shut down or a broker does not tell its queues' ends.
+    pub async fn lag(&self) -> Result<Option<i64>, ClientError> {
+        let positions = self.shares.send(Positions).await.map_err(|_| ClientError::ShutDown)?;
+        let Some(positions) = positions else {
+            return Ok(None);
+        };
+        let mut lag = 0;
+        for (queue, position) in positions {
+            lag += (self.core.max_offset(&queue).await? - position).max(0);
+        }
+        Ok(Some(lag))
     }
 
     /// Stops consuming, waits for listeners that run, commits what they consumed and leaves the group.

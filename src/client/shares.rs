@@ -5,7 +5,7 @@
 //!
 //! Invariants: one reader a queue; a queue that goes to another member is committed at once, and read no further.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use actix::prelude::*;
@@ -23,6 +23,7 @@ use crate::protocol::body::Body;
 use crate::protocol::body::clients::ConsumerList;
 use crate::protocol::code::RequestCode;
 use crate::protocol::header::clients::GetConsumerListByGroupRequest;
+use crate::protocol::names::RETRY_PREFIX;
 use crate::rules::assignment::MessageQueue;
 
 /// From the consumer's handle.
@@ -41,6 +42,11 @@ pub(super) enum FlowState {
 #[rtype(result = "Vec<MessageQueue>")]
 pub(super) struct Holdings;
 
+/// From the consumer's handle: how far is each queue consumed? `None` until every topic that exists was shared out.
+#[derive(Message)]
+#[rtype(result = "Option<Vec<(MessageQueue, i64)>>")]
+pub(super) struct Positions;
+
 /// From the consumer's handle: read no more, commit, and end. Answered when that is done.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -58,6 +64,8 @@ pub(super) struct Shares {
     subscriptions: BTreeMap<Arc<str>, Arc<Subscription>>,
     desk: Arc<Desk>,
     held: BTreeMap<MessageQueue, Held>,
+    /// Topics of which a first share was computed.
+    shared: BTreeSet<Arc<str>>,
     flow: FlowState,
 }
 
@@ -68,13 +76,22 @@ impl Shares {
         subscriptions: BTreeMap<Arc<str>, Arc<Subscription>>,
         desk: Arc<Desk>,
     ) -> Self {
-        Self { core, options, subscriptions, desk, held: BTreeMap::new(), flow: FlowState::Flowing }
+        Self {
+            core,
+            options,
+            subscriptions,
+            desk,
+            held: BTreeMap::new(),
+            shared: BTreeSet::new(),
+            flow: FlowState::Flowing,
+        }
     }
 
     fn assigned(&mut self, Assigned { topic, queues }: Assigned) {
         let Some(subscription) = self.subscriptions.get(&topic).cloned() else {
             return;
         };
+        self.shared.insert(Arc::clone(&topic));
         let lost: Vec<_> = self.held.keys().filter(|q| q.topic == topic && !queues.contains(q)).cloned().collect();
         for queue in lost {
             if let Some(held) = self.held.remove(&queue) {
@@ -122,6 +139,15 @@ impl Shares {
                 }
             }));
         }
+    }
+
+    fn positions(&self) -> Option<Vec<(MessageQueue, i64)>> {
+        let retry = |topic: &Arc<str>| topic.starts_with(RETRY_PREFIX);
+        // The retry topic comes into being with a first failure.
+        if !self.subscriptions.keys().all(|topic| retry(topic) || self.shared.contains(topic)) {
+            return None;
+        }
+        self.held.iter().map(|(queue, held)| Some((queue.clone(), held.progress.committable()?))).collect()
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
@@ -223,6 +249,14 @@ impl Handler<Holdings> for Shares {
 
     fn handle(&mut self, _: Holdings, _: &mut Context<Self>) -> Vec<MessageQueue> {
         self.held.keys().cloned().collect()
+    }
+}
+
+impl Handler<Positions> for Shares {
+    type Result = Option<Vec<(MessageQueue, i64)>>;
+
+    fn handle(&mut self, _: Positions, _: &mut Context<Self>) -> Self::Result {
+        self.positions()
     }
 }
 
