@@ -14,6 +14,7 @@ pub mod commitlog_writer;
 pub mod door;
 pub mod log;
 pub mod namesrv;
+pub mod rebalance;
 pub mod supervision;
 pub mod topic_queue;
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::bench::BenchArgs;
+use super::consume::ConsumeArgs;
+use super::send::SendArgs;
 use crate::config::{ConfigError, Given, Role, Scope, Sources};
 
 /// A message broker that takes the place of Apache RocketMQ.
@@ -26,6 +28,10 @@ pub enum Command {
     Standalone(StandaloneArgs),
     /// Measure a broker over the remoting protocol
     Bench(BenchArgs),
+    /// Send messages
+    Send(SendArgs),
+    /// Receive messages as a member of a consumer group
+    Consume(ConsumeArgs),
 }
 
 /// Flags of `actormq namesrv`.

@@ -4,6 +4,9 @@
 pub mod args;
 pub mod bench;
 pub mod logging;
+pub mod connect;
+pub mod consume;
+pub mod send;
 pub mod serve;
 
 use std::io::Write as _;
@@ -47,6 +50,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Broker(args) => run_server(&args),
         Command::Standalone(args) => run_server(&args),
         Command::Bench(args) => return bench::run(args),
+        Command::Send(args) => return send::run(args),
+        Command::Consume(args) => return consume::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

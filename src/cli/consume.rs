@@ -1,0 +1,293 @@
+//! `actormq consume`: messages to standard output, as a member of a consumer group.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::connect::{self, Failure, ServerAddresses};
+use crate::client::{Client, ClientError, Outcome, PushConsumer, PushOptions, ReceivedMessage, StartFrom, YoungTopics};
+
+/// Without a message for so long, it is time to ask whether there are more.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Flags of `actormq consume`.
+#[derive(Debug, Args)]
+pub struct ConsumeArgs {
+    #[command(flatten)]
+    servers: ServerAddresses,
+    #[arg(long)]
+    topic: String,
+    /// Consumer group: its members share the messages, and the next call goes on where this one ended
+    #[arg(long)]
+    group: String,
+    /// Only messages with one of these tags: A || B
+    #[arg(long, value_name = "EXPR", default_value = "*")]
+    tag: String,
+    /// Where a group begins that has consumed nothing yet: first, last, or a time such as 2026-01-31T12:00:00 or
+    /// milliseconds since 1970
+    #[arg(long, value_name = "first|last|TIME", default_value = "first", value_parser = start_from)]
+    from: StartFrom,
+    /// End after so many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// End after so many seconds; with status 3 when that was too early
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    timeout: Option<Duration>,
+    /// Wait for new messages when there are no more
+    #[arg(long)]
+    follow: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "a number of seconds such as 10 or 0.5 is wanted".to_owned())
+}
+
+/// RocketMQ's own form of a time has 14 digits; milliseconds have fewer for some centuries to come.
+fn start_from(text: &str) -> Result<StartFrom, String> {
+    match text {
+        "first" => return Ok(StartFrom::First),
+        "last" => return Ok(StartFrom::Last),
+        _ => {}
+    }
+    let local = |time: DateTime| Some(time.to_zoned(TimeZone::system()).ok()?.timestamp());
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let time = if digits && text.len() == 14 {
+        DateTime::strptime("%Y%m%d%H%M%S", text).ok().and_then(local)
+    } else if digits {
+        text.parse().ok().and_then(|ms| Timestamp::from_millisecond(ms).ok())
+    } else {
+        text.parse::<Timestamp>().ok().or_else(|| text.parse::<DateTime>().ok().and_then(local))
+    };
+    let time = time.ok_or("first, last, a time such as 2026-01-31T12:00:00, or milliseconds since 1970 are wanted")?;
+    Ok(StartFrom::Time(time.as_millisecond()))
+}
+
+/// Consumes as `args` says.
+#[must_use]
+pub fn run(args: &ConsumeArgs) -> ExitCode {
+    connect::run(consume(args))
+}
+
+/// A message on its way to the output, and the way to say that it is there.
+type Handed = (ReceivedMessage, oneshot::Sender<()>);
+
+async fn consume(args: &ConsumeArgs) -> Result<(), Failure> {
+    let client = args.servers.connect().await?;
+    let (handed, mut messages) = mpsc::channel::<Handed>(1);
+    let consumer = start(args, &client, handed).await?;
+    let printed = print_all(args, &consumer, &mut messages).await;
+    // Whoever waits to print gives up, and so its message is not committed.
+    drop(messages);
+    let ended = consumer.shutdown().await;
+    client.shutdown().await;
+    printed.and(ended.map_err(Failure::from))
+}
+
+async fn start(args: &ConsumeArgs, client: &Client, handed: mpsc::Sender<Handed>) -> Result<PushConsumer, Failure> {
+    if args.timeout.is_none() && !args.follow && args.count.is_none() {
+        // Nothing will be waited for, so there has to be something.
+        client.pull_consumer(&args.group).await?.queues(&args.topic).await?;
+    }
+    // One message at a time: what was not printed is not committed.
+    let options = PushOptions {
+        start_from: args.from,
+        young_topics: YoungTopics::AsAsked,
+        concurrency: 1,
+        ..PushOptions::new(&args.group)
+    };
+    let listener = move |batch: Vec<ReceivedMessage>| {
+        let handed = handed.clone();
+        async move {
+            for message in batch {
+                let (done, is_done) = oneshot::channel();
+                if handed.send((message, done)).await.is_err() || is_done.await.is_err() {
+                    return Outcome::Later;
+                }
+            }
+            Outcome::Consumed
+        }
+    };
+    Ok(client.push_consumer(options).subscribe(&args.topic, args.tag.as_str()).start(listener).await?)
+}
+
+async fn print_all(
+    args: &ConsumeArgs,
+    consumer: &PushConsumer,
+    messages: &mut mpsc::Receiver<Handed>,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let mut seen = 0;
+    loop {
+        let out_of_time = async {
+            match args.timeout {
+                Some(timeout) => sleep_until(begun + timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            handed = messages.recv() => {
+                let Some((message, done)) = handed else {
+                    return Err(Failure::Client(ClientError::ShutDown));
+                };
+                print(args, &message)?;
+                // The worker waits for this; it cannot be gone.
+                let _ = done.send(());
+                seen += 1;
+                if args.count == Some(seen) {
+                    return Ok(());
+                }
+            }
+            () = out_of_time => return too_late(args, seen),
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+            () = sleep(QUIET), if !args.follow && args.count.is_none() => {
+                let waits = args.timeout.is_some() && seen == 0;
+                if !waits && consumer.lag().await? == Some(0) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+fn too_late(args: &ConsumeArgs, seen: u64) -> Result<(), Failure> {
+    let after = args.timeout.unwrap_or_default();
+    match args.count {
+        Some(count) => Err(Failure::NoAnswer(format!("{seen} of {count} messages came within {after:?}"))),
+        None if seen == 0 && !args.follow => {
+            let (topic, group) = (&args.topic, &args.group);
+            Err(Failure::NoAnswer(format!(
+                "no message for group {group} came from topic {topic} within {after:?}: send one with `actormq send`"
+            )))
+        }
+        None => Ok(()),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    topic: &'a str,
+    broker_name: &'a str,
+    queue_id: u32,
+    queue_offset: i64,
+    msg_id: String,
+    offset_msg_id: String,
+    born_timestamp: i64,
+    store_timestamp: i64,
+    reconsume_times: i32,
+    tags: Option<&'a str>,
+    keys: Option<&'a str>,
+    #[serde(flatten)]
+    content: Content<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Content<'a> {
+    properties: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+}
+
+fn line(message: &ReceivedMessage) -> Line<'_> {
+    let body = std::str::from_utf8(&message.body).ok();
+    Line {
+        topic: message.topic(),
+        broker_name: &message.queue.broker,
+        queue_id: message.queue.queue,
+        queue_offset: message.queue_offset,
+        msg_id: message.message_id(),
+        offset_msg_id: message.offset_message_id(),
+        born_timestamp: message.born_timestamp_ms,
+        store_timestamp: message.store_timestamp_ms,
+        reconsume_times: message.reconsume_times,
+        tags: message.tags(),
+        keys: message.keys(),
+        content: Content {
+            properties: message.properties().collect(),
+            body,
+            body_base64: body.is_none().then(|| STANDARD.encode(&message.body)),
+        },
+    }
+}
+
+fn print(args: &ConsumeArgs, message: &ReceivedMessage) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    if args.json {
+        serde_json::to_writer(&mut out, &line(message)).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{}", readable(message))?;
+    }
+    Ok(out.flush()?)
+}
+
+fn readable(message: &ReceivedMessage) -> String {
+    let at = Timestamp::from_millisecond(message.store_timestamp_ms).unwrap_or_default().to_zoned(TimeZone::system());
+    let (broker, queue, offset) = (&message.queue.broker, message.queue.queue, message.queue_offset);
+    let mut text = format!("{}  {broker}/{queue} offset {offset}", at.strftime("%F %T%.3f"));
+    for (name, value) in [("tag", message.tags()), ("keys", message.keys())] {
+        if let Some(value) = value {
+            text.push_str(&format!("  {name} {value}"));
+        }
+    }
+    text.push_str("  ");
+    match std::str::from_utf8(&message.body) {
+        Ok(body) => text.push_str(&body.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")),
+        Err(_) => text.push_str(&format!("({} bytes)", message.body.len())),
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Call {
+        #[command(flatten)]
+        args: ConsumeArgs,
+    }
+
+    fn parse(words: &[&str]) -> Result<ConsumeArgs, clap::Error> {
+        Call::try_parse_from([&["consume", "--topic", "T", "--group", "G"], words].concat()).map(|call| call.args)
+    }
+
+    #[test]
+    fn a_start_is_a_word_or_a_time() {
+        let from = |text: &str| parse(&["--from", text]).map(|args| args.from);
+        assert_eq!(parse(&[]).unwrap().from, StartFrom::First);
+        assert_eq!(from("last").unwrap(), StartFrom::Last);
+        assert_eq!(from("1700000000123").unwrap(), StartFrom::Time(1_700_000_000_123));
+        assert_eq!(from("2023-11-14T22:13:20Z").unwrap(), StartFrom::Time(1_700_000_000_000));
+        assert!(matches!(from("20231114221320").unwrap(), StartFrom::Time(_)));
+        assert!(matches!(from("2023-11-14T22:13:20").unwrap(), StartFrom::Time(_)));
+        assert!(from("yesterday").is_err());
+    }
+
+    #[test]
+    fn numbers_have_their_range() {
+        assert!(parse(&["--count", "0"]).is_err());
+        assert!(parse(&["--timeout", "-1"]).is_err());
+        assert_eq!(parse(&["--timeout", "0.5"]).unwrap().timeout, Some(Duration::from_millis(500)));
+    }
+}

@@ -1,0 +1,162 @@
+//! What a client's producers and consumers share: the doors to its actors and the tables that these publish.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::brokers::{BeatNow, Brokers, Channels, Connect, Presence};
+use super::error::ClientError;
+use super::home::Home;
+use super::membership::{Join, Leave};
+use super::name_servers::NameServers;
+use super::options::{ClientOptions, local_address};
+use super::route::{MASTER, Route, RouteTable};
+use super::routes::{Lookup, Purpose, Routes};
+use crate::protocol::code::{RequestCode, ResponseCode};
+use crate::protocol::hash::hash;
+use crate::protocol::uniq_key::{Origin, UniqueKeys};
+use crate::remoting::channel::{Channel, Reply};
+
+pub(super) struct Core {
+    pub(super) options: ClientOptions,
+    pub(super) client_id: String,
+    pub(super) unique_keys: UniqueKeys,
+    table: Arc<ArcSwap<RouteTable>>,
+    channels: Arc<Channels>,
+    routes: Addr<Routes>,
+    brokers: Addr<Brokers>,
+    home: Home,
+}
+
+impl Core {
+    pub(super) async fn start(options: ClientOptions) -> Result<Self, ClientError> {
+        options.check()?;
+        let address = local_address();
+        let client_id = options.client_id(address);
+        let (table, channels) = (Arc::<ArcSwap<RouteTable>>::default(), Arc::<Channels>::default());
+        let name_servers = NameServers::new(options.name_servers.clone(), options.request_timeout);
+        let routes = Routes::new(name_servers, Arc::clone(&table), options.route_interval);
+        let presence = Presence {
+            client_id: client_id.clone(),
+            beat_interval: options.heartbeat_interval,
+            request_timeout: options.request_timeout,
+        };
+        let brokers = Brokers::new(presence, Arc::clone(&table), Arc::clone(&channels));
+        let (home, (routes, brokers)) = Home::start(move || (routes.start(), brokers.start())).await?;
+        let utc_offset_s = jiff::Zoned::now().offset().seconds();
+        let generator = hash(&client_id) as u32;
+        let unique_keys = UniqueKeys::new(Origin { address, process_id: std::process::id(), generator }, utc_offset_s);
+        Ok(Self { options, client_id, unique_keys, table, channels, routes, brokers, home })
+    }
+
+    /// The route as it is known, or asked for when it is not.
+    pub(super) async fn route(&self, topic: &str, purpose: Purpose) -> Result<Arc<Route>, ClientError> {
+        if let Some(route) = self.table.load().topics.get(topic)
+            && (purpose == Purpose::Publish || !route.provisional)
+        {
+            return Ok(Arc::clone(route));
+        }
+        self.fresh_route(topic, purpose).await
+    }
+
+    /// The route as the name servers know it now.
+    pub(super) async fn fresh_route(&self, topic: &str, purpose: Purpose) -> Result<Arc<Route>, ClientError> {
+        let (reply, found) = oneshot::channel();
+        self.routes.do_send(Lookup { topic: topic.into(), purpose, reply });
+        found.await.map_err(|_| ClientError::ShutDown)?
+    }
+
+    /// The connection to a broker by name, and the id of the one connected to: `id` where it is there, else its master.
+    pub(super) async fn broker(&self, name: &str, id: i64) -> Result<(Channel, i64), ClientError> {
+        let found = self.table.load().address(name, id).map(|(address, id)| (address.to_owned(), id));
+        let (address, id) = found.ok_or_else(|| ClientError::NoBroker { broker: name.to_owned() })?;
+        Ok((self.channel(&address).await?, id))
+    }
+
+    /// The connection to a broker's master.
+    pub(super) async fn master(&self, name: &str) -> Result<Channel, ClientError> {
+        Ok(self.broker(name, MASTER).await?.0)
+    }
+
+    pub(super) async fn channel(&self, address: &str) -> Result<Channel, ClientError> {
+        if let Some(channel) = self.channels.load().get(address).filter(|channel| channel.ended().is_none()) {
+            return Ok(channel.clone());
+        }
+        let (reply, connected) = oneshot::channel();
+        self.brokers.do_send(Connect { address: address.to_owned(), reply });
+        Ok(connected.await.map_err(|_| ClientError::ShutDown)??)
+    }
+
+    pub(super) async fn join(&self, join: Join) -> Result<bool, ClientError> {
+        self.brokers.send(join).await.map_err(|_| ClientError::ShutDown)
+    }
+
+    pub(super) async fn leave(&self, leave: Leave) -> Result<(), ClientError> {
+        self.brokers.send(leave).await.map_err(|_| ClientError::ShutDown)
+    }
+
+    /// A group that nobody waits for is left behind its owner's back.
+    pub(super) fn leave_later(&self, leave: Leave) {
+        self.brokers.do_send(leave);
+    }
+
+    pub(super) fn brokers(&self) -> &Addr<Brokers> {
+        &self.brokers
+    }
+
+    /// Lets all brokers in the routes know of us; done when each heard or failed.
+    pub(super) async fn beat_now(&self) -> Result<(), ClientError> {
+        self.brokers.send(BeatNow).await.map_err(|_| ClientError::ShutDown)
+    }
+
+    /// Runs `build` on the client's thread.
+    pub(super) async fn at_home<T, B>(&self, build: B) -> Result<T, ClientError>
+    where
+        T: Send + 'static,
+        B: FnOnce() -> T + Send + 'static,
+    {
+        let (made, is_made) = oneshot::channel();
+        let run = move || {
+            // Who asked may have given up.
+            let _ = made.send(build());
+        };
+        self.home.run(run);
+        is_made.await.map_err(|_| ClientError::ShutDown)
+    }
+
+    pub(super) async fn end(&self) {
+        self.home.end().await;
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+/// Sends a request and takes only success for an answer.
+pub(super) async fn ask<T: Serialize + ?Sized>(
+    channel: &Channel,
+    code: RequestCode,
+    header: &T,
+    body: &[u8],
+    wait: Duration,
+) -> Result<Reply, ClientError> {
+    let reply = channel.request(code.number(), header, body, wait).await?;
+    if reply.code == ResponseCode::Success.number() { Ok(reply) } else { Err(refused(channel, &reply)) }
+}
+
+pub(super) fn refused(channel: &Channel, reply: &Reply) -> ClientError {
+    let remark = reply.remark.clone().unwrap_or_default();
+    ClientError::Refused { address: channel.address().to_owned(), code: reply.code, remark }
+}
+
+/// What to say of an answer that cannot be read.
+pub(super) fn unreadable(channel: &Channel, reason: impl ToString) -> ClientError {
+    ClientError::Answer { address: channel.address().to_owned(), reason: reason.to_string() }
+}

@@ -1,0 +1,79 @@
+//! The name servers: one is asked, the next when it does not answer.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use super::error::ClientError;
+use crate::remoting::channel::{Channel, ChannelOptions, Reply};
+use crate::remoting::error::ChannelError;
+
+/// The list and the connection to the one that answered last.
+#[derive(Debug)]
+pub(super) struct NameServers {
+    addresses: Vec<String>,
+    wait: Duration,
+    chosen: Mutex<Chosen>,
+}
+
+#[derive(Debug)]
+struct Chosen {
+    /// Index into the addresses.
+    at: usize,
+    channel: Option<Channel>,
+}
+
+impl NameServers {
+    /// Begins with one by chance, so that many clients spread over all of them.
+    pub(super) fn new(addresses: Vec<String>, wait: Duration) -> Self {
+        let chance = RandomState::new().hash_one(std::process::id()) as usize;
+        let at = chance.checked_rem(addresses.len()).unwrap_or(0);
+        Self { addresses, wait, chosen: Mutex::new(Chosen { at, channel: None }) }
+    }
+
+    /// Asks until one answers, each at most once. Call it on the thread that drives the client's sockets.
+    pub(super) async fn ask<T: Serialize + ?Sized>(&self, code: i32, header: &T) -> Result<Reply, ClientError> {
+        let mut last = None;
+        for _ in 0..self.addresses.len() {
+            let (at, channel) = self.channel().await;
+            let trouble = match channel {
+                Ok(channel) => match channel.request(code, header, b"", self.wait).await {
+                    Ok(reply) => return Ok(reply),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            tracing::debug!(%trouble, "the next name server is tried");
+            last = Some(trouble);
+            self.turn_from(at).await;
+        }
+        let addresses = self.addresses.join(";");
+        let reason = last.unwrap_or_else(|| ChannelError::Closed { address: addresses.clone() });
+        Err(ClientError::NoNameServer { addresses, reason })
+    }
+
+    /// The one that is asked now, by its index, connected.
+    async fn channel(&self) -> (usize, Result<Channel, ChannelError>) {
+        let mut chosen = self.chosen.lock().await;
+        let at = chosen.at;
+        if let Some(channel) = chosen.channel.as_ref().filter(|channel| channel.ended().is_none()) {
+            return (at, Ok(channel.clone()));
+        }
+        let address = self.addresses.get(at).cloned().unwrap_or_default();
+        let options = ChannelOptions { connect_timeout: self.wait, ..ChannelOptions::default() };
+        let channel = Channel::connect(&address, options).await;
+        chosen.channel = channel.as_ref().ok().cloned();
+        (at, channel)
+    }
+
+    /// Several questions may fail together; the first turns.
+    async fn turn_from(&self, at: usize) {
+        let mut chosen = self.chosen.lock().await;
+        if chosen.at == at {
+            chosen.at = (at + 1).checked_rem(self.addresses.len()).unwrap_or(0);
+            chosen.channel = None;
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Reads one queue for a push consumer.
+//!
+//! Owns where the queue is read and the messages that are not consumed yet. Hears what pulls bring and what listeners
+//! did. Tells the desk what there is to consume, and publishes what may be committed.
+//!
+//! Invariants: one pull under way; none while the backlog is full or the consumer is suspended; what is published is
+//! below every message that is not consumed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::backlog::Backlog;
+use super::core::Core;
+use super::desk::{Desk, Outcome, Returned, Returns};
+use super::error::ClientError;
+use super::offsets::Uncommitted;
+use super::pull::{Pull, Pulled};
+use super::push_consumer::{PushOptions, StartFrom, YoungTopics};
+use super::received::ReceivedMessage;
+use super::route::MASTER;
+use super::subscription::Subscription;
+use crate::protocol::code::ResponseCode;
+use crate::rules::assignment::MessageQueue;
+
+/// How long a broker holds a pull.
+const HOLD: Duration = Duration::from_secs(15);
+/// Wait after a pull that failed.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+/// Wait after the broker said that it is asked too much.
+const AFTER_FLOW_CONTROL: Duration = Duration::from_millis(20);
+/// Wait before messages that a listener gave back come again.
+const LATER: Duration = Duration::from_secs(5);
+
+/// What may be committed; below 0 while that is not known.
+#[derive(Debug)]
+pub(super) struct Progress(AtomicI64);
+
+impl Progress {
+    pub(super) fn unknown() -> Self {
+        Self(AtomicI64::new(-1))
+    }
+
+    pub(super) fn committable(&self) -> Option<i64> {
+        Some(self.0.load(Ordering::Acquire)).filter(|offset| *offset >= 0)
+    }
+
+    fn set(&self, offset: i64) {
+        self.0.store(offset, Ordering::Release);
+    }
+}
+
+/// From the consumer: pull no more until told so.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) enum Flow {
+    Suspend,
+    Resume,
+}
+
+/// From the consumer: the queue is no longer ours. Answered when the progress is final.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Close;
+
+/// What a reader needs of its consumer.
+#[derive(Clone)]
+pub(super) struct Reading {
+    pub(super) core: Arc<Core>,
+    pub(super) options: Arc<PushOptions>,
+    pub(super) subscription: Arc<Subscription>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) queue: Arc<MessageQueue>,
+    pub(super) progress: Arc<Progress>,
+}
+
+pub(super) struct QueueReader {
+    reading: Reading,
+    returns: Arc<Returns>,
+    /// `None` until it is known where to begin.
+    backlog: Option<Backlog>,
+    broker_id: i64,
+    pulling: bool,
+    suspended: bool,
+}
+
+impl QueueReader {
+    pub(super) fn start(reading: Reading) -> Addr<Self> {
+        Self::create(|ctx| {
+            let returns = Arc::new(Returns::new(ctx.address().recipient()));
+            Self { reading, returns, backlog: None, broker_id: MASTER, pulling: false, suspended: false }
+        })
+    }
+
+    fn begin(&mut self, ctx: &mut Context<Self>) {
+        let reading = self.reading.clone();
+        let start = async move { start_offset(&reading).await };
+        ctx.spawn(start.into_actor(self).map(|start, reader, ctx| match start {
+            Ok(offset) => {
+                reader.backlog = Some(Backlog::new(offset));
+                reader.publish();
+                reader.pull(ctx);
+            }
+            Err(error) => {
+                tracing::warn!(queue = %reader.reading.queue, %error, "where to begin is not known yet");
+                ctx.run_later(AFTER_ERROR, Self::begin);
+            }
+        }));
+    }
+
+    fn publish(&self) {
+        if let Some(backlog) = &self.backlog {
+            self.reading.progress.set(backlog.committable());
+        }
+    }
+
+    fn pull(&mut self, ctx: &mut Context<Self>) {
+        let Some(backlog) = &self.backlog else {
+            return;
+        };
+        if self.pulling || self.suspended || backlog.is_full(&self.reading.options.flow) {
+            return;
+        }
+        self.pulling = true;
+        let pull = Pull {
+            group: self.reading.options.group.as_str().into(),
+            subscription: Arc::clone(&self.reading.subscription),
+            queue: Arc::clone(&self.reading.queue),
+            offset: backlog.next(),
+            commit: backlog.committable(),
+            count: i32::from(self.reading.options.pull_batch),
+            hold: HOLD,
+            broker_id: self.broker_id,
+        };
+        let core = Arc::clone(&self.reading.core);
+        let question = async move { pull.ask(&core).await };
+        ctx.spawn(question.into_actor(self).map(|answer, reader, ctx| {
+            reader.pulling = false;
+            match answer {
+                Ok(pulled) => reader.take(pulled, ctx),
+                Err(error) => reader.failed(&error, ctx),
+            }
+        }));
+    }
+
+    fn take(&mut self, pulled: Pulled, ctx: &mut Context<Self>) {
+        let Some(backlog) = &mut self.backlog else {
+            return;
+        };
+        self.broker_id = pulled.broker_id;
+        if pulled.moved {
+            tracing::warn!(queue = %self.reading.queue, from = backlog.next(), to = pulled.next, "offset outside the queue");
+            *backlog = Backlog::new(pulled.next);
+        } else {
+            let new = backlog.add(pulled.messages, pulled.next);
+            self.hand_out(new);
+        }
+        self.publish();
+        self.pull(ctx);
+    }
+
+    fn hand_out(&self, messages: Vec<ReceivedMessage>) {
+        self.reading.desk.put(messages, self.reading.options.consume_batch, &self.returns);
+    }
+
+    fn failed(&mut self, error: &ClientError, ctx: &mut Context<Self>) {
+        self.broker_id = MASTER;
+        let busy = ResponseCode::FlowControl.number();
+        let wait = match error {
+            ClientError::Refused { code, .. } if *code == busy => AFTER_FLOW_CONTROL,
+            _ => AFTER_ERROR,
+        };
+        tracing::debug!(queue = %self.reading.queue, %error, "pull failed");
+        ctx.run_later(wait, Self::pull);
+    }
+
+    fn collect(&mut self, ctx: &mut Context<Self>) {
+        for (batch, outcome) in self.returns.take() {
+            match outcome {
+                Outcome::Consumed => {
+                    let backlog = self.backlog.as_mut();
+                    backlog.into_iter().for_each(|b| batch.iter().for_each(|message| b.finish(message.queue_offset)));
+                }
+                Outcome::Later => {
+                    ctx.run_later(LATER, move |reader, _| reader.hand_out(again(batch)));
+                }
+            }
+        }
+        self.publish();
+        self.pull(ctx);
+    }
+}
+
+fn again(mut batch: Vec<ReceivedMessage>) -> Vec<ReceivedMessage> {
+    batch.iter_mut().for_each(|message| message.reconsume_times = message.reconsume_times.saturating_add(1));
+    batch
+}
+
+/// What the group committed, else what the consumer chose for new groups.
+async fn start_offset(reading: &Reading) -> Result<i64, ClientError> {
+    let Reading { core, options, queue, .. } = reading;
+    let uncommitted = match options.young_topics {
+        YoungTopics::FromTheirStart => Uncommitted::MayBeZero,
+        YoungTopics::AsAsked => Uncommitted::IsNone,
+    };
+    if let Some(offset) = core.committed(&options.group, queue, uncommitted).await? {
+        return Ok(offset);
+    }
+    let is_retry = queue.topic.starts_with("%RETRY%");
+    match options.start_from {
+        StartFrom::First => core.min_offset(queue).await,
+        StartFrom::Last if is_retry => Ok(0),
+        StartFrom::Last => core.max_offset(queue).await,
+        StartFrom::Time(_) if is_retry => core.max_offset(queue).await,
+        StartFrom::Time(timestamp_ms) => core.offset_at(queue, timestamp_ms).await,
+    }
+}
+
+impl Actor for QueueReader {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.begin(ctx);
+    }
+}
+
+impl Handler<Returned> for QueueReader {
+    type Result = ();
+
+    fn handle(&mut self, _: Returned, ctx: &mut Context<Self>) {
+        self.collect(ctx);
+    }
+}
+
+impl Handler<Flow> for QueueReader {
+    type Result = ();
+
+    fn handle(&mut self, flow: Flow, ctx: &mut Context<Self>) {
+        self.suspended = matches!(flow, Flow::Suspend);
+        self.pull(ctx);
+    }
+}
+
+impl Handler<Close> for QueueReader {
+    type Result = ();
+
+    fn handle(&mut self, _: Close, ctx: &mut Context<Self>) {
+        self.suspended = true;
+        self.returns.close();
+        self.collect(ctx);
+        ctx.stop();
+    }
+}

@@ -1,0 +1,92 @@
+//! What a consumer wants of a topic: an expression, as brokers and clients understand it.
+
+use std::sync::Arc;
+
+use super::parcel::now_ms;
+use super::received::ReceivedMessage;
+use crate::protocol::body::clients::SubscriptionData;
+use crate::protocol::hash::hash;
+
+/// Which messages of a topic a consumer wants.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Filter {
+    #[default]
+    All,
+    /// Tags joined by `||`.
+    Tags(String),
+    /// An SQL92 expression over properties; the broker decides.
+    Sql(String),
+}
+
+impl From<&str> for Filter {
+    /// Tags; `*` or nothing stand for all.
+    fn from(expression: &str) -> Self {
+        match expression.trim() {
+            "" | "*" => Self::All,
+            tags => Self::Tags(tags.to_owned()),
+        }
+    }
+}
+
+/// A filter, taken apart once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Subscription {
+    pub(super) topic: Arc<str>,
+    pub(super) expression: String,
+    pub(super) expression_type: &'static str,
+    tags: Vec<String>,
+    pub(super) version: i64,
+}
+
+impl Subscription {
+    pub(super) fn new(topic: &str, filter: &Filter) -> Self {
+        let (expression, expression_type) = match filter {
+            Filter::All => ("*", "TAG"),
+            Filter::Tags(tags) => (tags.as_str(), "TAG"),
+            Filter::Sql(sql) => (sql.as_str(), "SQL92"),
+        };
+        let tags = match filter {
+            Filter::Tags(tags) => {
+                tags.split("||").map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self { topic: topic.into(), expression: expression.to_owned(), expression_type, tags, version: now_ms() }
+    }
+
+    /// Brokers filter tags by their hash; two tags may share one.
+    pub(super) fn wants(&self, message: &ReceivedMessage) -> bool {
+        self.tags.is_empty() || message.tags().is_some_and(|tag| self.tags.iter().any(|wanted| wanted == tag))
+    }
+
+    pub(super) fn data(&self) -> SubscriptionData {
+        SubscriptionData {
+            class_filter_mode: false,
+            code_set: self.tags.iter().map(|tag| hash(tag)).collect(),
+            expression_type: Some(self.expression_type.to_owned()),
+            sub_string: self.expression.clone(),
+            sub_version: self.version,
+            tags_set: self.tags.clone(),
+            topic: self.topic.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_split_as_brokers_split_them() {
+        let data = Subscription::new("T", &Filter::from(" Aa || BB||")).data();
+        assert_eq!(data.tags_set, ["Aa", "BB"]);
+        assert_eq!(data.code_set, [2112, 2112]);
+        assert_eq!(data.sub_string, "Aa || BB||");
+        for all in ["", "*", " * "] {
+            let data = Subscription::new("T", &Filter::from(all)).data();
+            assert_eq!((data.sub_string.as_str(), data.tags_set.len()), ("*", 0));
+        }
+        let sql = Subscription::new("T", &Filter::Sql("a > 1".into())).data();
+        assert_eq!((sql.expression_type.as_deref(), sql.code_set.len()), (Some("SQL92"), 0));
+    }
+}
