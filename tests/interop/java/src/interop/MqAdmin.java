@@ -1,0 +1,2 @@
+package interop;
+final class MqAdmin { static void add(Cases cases) {} }

@@ -1,0 +1,2 @@
+package interop;
+final class Recreation { static void add(Cases cases) {} }
