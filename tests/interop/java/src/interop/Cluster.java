@@ -138,6 +138,11 @@ final class Cluster implements AutoCloseable {
         control("start", role, flavour);
     }
 
+    /** Whether Apache's servers run now: a few of their flaws must be stepped around. */
+    boolean isApache() {
+        return flavour.equals("apache");
+    }
+
     /** From the next start on, servers of this flavour. */
     void become(String next) {
         flavour = next;

@@ -28,6 +28,10 @@ final class Inbox {
         consumer.setInstanceName(instance);
         consumer.setConsumeThreadMin(2);
         consumer.setConsumeThreadMax(2);
+        if (cluster.isApache()) {
+            // A rebalance makes the subscription newer, and Apache refuses pulls with 25 until a heartbeat has told it: up to 30 s.
+            consumer.setHeartbeatBrokerInterval(1000);
+        }
         consumer.subscribe(topic, tags);
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
             for (MessageExt message : messages) {
