@@ -38,6 +38,10 @@ public final class Main {
     }
 
     private static void addGroup(String group, Cases cases) {
+        if (group.startsWith("exchange:")) {
+            Exchange.add(cases, group.substring("exchange:".length()));
+            return;
+        }
         switch (group) {
             case "sending" -> Sending.add(cases);
             case "bodies" -> Bodies.add(cases);
