@@ -61,6 +61,17 @@ final class Check {
         }
     }
 
+    /** Waits until a condition has held for a second on end: for what may still go to and fro. */
+    static void settles(Duration limit, String what, Condition condition) throws Exception {
+        long[] since = {System.nanoTime()};
+        await(limit, what, () -> {
+            if (!condition.holds()) {
+                since[0] = System.nanoTime();
+            }
+            return System.nanoTime() - since[0] > 1_000_000_000L;
+        });
+    }
+
     /** Runs an action that must fail with an exception of the type, and returns it. */
     static <E extends Exception> E fails(Class<E> type, String what, Action action) {
         try {

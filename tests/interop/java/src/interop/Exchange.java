@@ -127,9 +127,11 @@ final class Exchange {
     private void settings(Cluster cluster, int number) throws Exception {
         Written round = written.get(number);
         Check.equal(QUEUES, cluster.admin.examineTopicConfig(cluster.broker, round.topic).getWriteQueueNums(), "queues");
-        Check.equal(4, cluster.admin.examineTopicConfig(cluster.broker, round.automatic).getReadQueueNums(), "queues of a topic made by a send");
+        Check.equal(4, cluster.admin.examineTopicConfig(cluster.broker, round.automatic).getReadQueueNums(),
+            "queues of a topic made by a send");
         Check.equal(4, cluster.admin.examineTopicConfig(cluster.broker, round.topic + "-readonly").getPerm(), "permission");
-        Check.equal(5, cluster.admin.examineSubscriptionGroupConfig(cluster.broker, round.group).getRetryMaxTimes(), "retries of the group");
+        Check.equal(5, cluster.admin.examineSubscriptionGroupConfig(cluster.broker, round.group).getRetryMaxTimes(),
+            "retries of the group");
         for (MessageQueue queue : Cluster.queues(round.topic, QUEUES)) {
             Check.equal(3L + queue.getQueueId(), Pulling.committed(cluster, round.group, queue), "offset of the group in " + queue);
         }

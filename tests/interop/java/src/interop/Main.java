@@ -26,7 +26,7 @@ public final class Main {
         String flavour = words.remove();
         Cases cases = new Cases(suite, words.remove());
         for (String group : words) {
-            addGroup(group, cases);
+            addGroup(group, cases, flavour);
         }
         System.setOut(System.err);
         boolean passed;
@@ -37,7 +37,7 @@ public final class Main {
         System.exit(passed ? 0 : 1);
     }
 
-    private static void addGroup(String group, Cases cases) {
+    private static void addGroup(String group, Cases cases, String flavour) {
         if (group.startsWith("exchange:")) {
             Exchange.add(cases, group.substring("exchange:".length()));
             return;
@@ -51,7 +51,7 @@ public final class Main {
             case "querying" -> Querying.add(cases);
             case "restarts" -> Restarts.add(cases);
             case "mqadmin" -> MqAdmin.add(cases);
-            case "recreation" -> Recreation.add(cases);
+            case "recreation" -> Recreation.add(cases, flavour);
             default -> throw new IllegalArgumentException("unknown group '" + group + "'");
         }
     }

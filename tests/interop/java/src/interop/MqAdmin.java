@@ -147,7 +147,8 @@ final class MqAdmin {
         Check.contains(mqadmin(cluster, "deleteSubGroup", "-b", cluster.broker, "-g", group),
             "delete subscription group [" + group + "] from broker [" + cluster.broker + "] success.", "answer");
         // Groups are made when they are asked for, so a deleted one is back at once, with the defaults.
-        Check.equal(16, cluster.admin.examineSubscriptionGroupConfig(cluster.broker, group).getRetryMaxTimes(), "retries after the deletion");
+        Check.equal(16, cluster.admin.examineSubscriptionGroupConfig(cluster.broker, group).getRetryMaxTimes(),
+            "retries after the deletion");
     }
 
     private static void consumers(Cluster cluster) throws Exception {
@@ -245,9 +246,11 @@ final class MqAdmin {
         line(byId, "Tags: [tag]");
         line(byId, "Keys: [key]");
         line(byId, "Store Host: " + cluster.broker);
-        Check.await(LIMIT, "the message by its key", () -> mqadmin(cluster, "queryMsgByKey", "-t", topic, "-k", "key").contains(sent.getMsgId()));
+        Check.await(LIMIT, "the message by its key",
+            () -> mqadmin(cluster, "queryMsgByKey", "-t", topic, "-k", "key").contains(sent.getMsgId()));
         line(mqadmin(cluster, "queryMsgByUniqueKey", "-t", topic, "-i", sent.getMsgId()), "Topic: " + topic);
-        line(mqadmin(cluster, "queryMsgByOffset", "-t", topic, "-b", "broker-a", "-i", "0", "-o", "0"), "OffsetID: " + sent.getOffsetMsgId());
+        line(mqadmin(cluster, "queryMsgByOffset", "-t", topic, "-b", "broker-a", "-i", "0", "-o", "0"),
+            "OffsetID: " + sent.getOffsetMsgId());
         String toolSent = mqadmin(cluster, "sendMessage", "-t", topic, "-p", "from the tool", "-k", "toolkey", "-c", "tag");
         Check.contains(toolSent, "broker-a 0 SEND_OK ", "answer to a send by the tool");
         cluster.awaitEnd(Cluster.queues(topic, 1), 2);

@@ -105,7 +105,7 @@ final class Pushing {
         DefaultMQPushConsumer leaves = inbox.start(cluster, group, topic, "*");
         boolean left = false;
         try {
-            Check.await(LIMIT, "two queues for each instance", () -> {
+            Check.settles(LIMIT, "two queues for each instance", () -> {
                 Set<Integer> both = new HashSet<>(Inbox.owned(stays, topic));
                 both.addAll(Inbox.owned(leaves, topic));
                 return Inbox.owned(stays, topic).size() == 2 && Inbox.owned(leaves, topic).size() == 2 && both.equals(ALL);
@@ -161,8 +161,8 @@ final class Pushing {
                 millis[i] = (inbox.arrival(body) - sent) / 1_000_000;
             }
             Arrays.sort(millis);
-            Check.that(millis[10] < 100, "median of the time from send to receive: " + millis[10] + " ms");
-            Check.that(millis[20] < 2000, "longest time from send to receive: " + millis[20] + " ms");
+            Check.that(millis[10] < 200, "median of the time from send to receive: " + millis[10] + " ms");
+            Check.that(millis[20] < 5000, "longest time from send to receive: " + millis[20] + " ms");
         } finally {
             consumer.shutdown();
         }

@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -25,7 +26,7 @@ final class Recreation {
     private Recreation() {
     }
 
-    static void add(Cases cases) {
+    static void add(Cases cases, String flavour) {
         cases.addAlone("topic made again, no restart", cluster -> around(cluster, running -> { }));
         cases.addAlone("topic made again, clean restart", cluster -> around(cluster, running -> {
             running.stop("broker");
@@ -36,6 +37,10 @@ final class Recreation {
             killAndStart(running);
             killAndStart(running);
         }));
+        if (flavour.equals("apache")) {
+            // Apache rebuilds the queues of a deleted topic from the log after a kill: what follows it does not keep.
+            return;
+        }
         cases.addAlone("topic made again after a kill -9", Recreation::killBetween);
         cases.addAlone("topic deleted for good, kill -9", Recreation::staysDeleted);
     }
@@ -82,9 +87,8 @@ final class Recreation {
             }
         }
         Check.equal(count, seen, "messages in " + topic);
-        for (String body : Querying.find(cluster, topic, beginning + "-key")) {
-            Check.that(body.startsWith(beginning), "key finds new messages only: " + body);
-        }
+        Set<String> keyed = IntStream.range(0, count).mapToObj(i -> beginning + "-" + i).collect(Collectors.toSet());
+        Check.await(LIMIT, "all messages by their key", () -> Querying.find(cluster, topic, beginning + "-key").equals(keyed));
     }
 
     private static void around(Cluster cluster, Ending ending) throws Exception {
@@ -105,7 +109,7 @@ final class Recreation {
         } finally {
             consumer.shutdown();
         }
-        cluster.producer.send(new Message(topic, Texts.bytes("new-30")), Cluster.queues(topic, QUEUES).get(0));
+        cluster.producer.send(new Message(topic, "tag", "new-key", Texts.bytes("new-30")), Cluster.queues(topic, QUEUES).get(0));
         expectOnly(cluster, topic, "new", 31);
     }
 

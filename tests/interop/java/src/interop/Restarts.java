@@ -30,6 +30,7 @@ final class Restarts {
 
     static void add(Cases cases) {
         cases.addAlone("restart after a clean stop", cluster -> around(cluster, cluster::stop));
+        cases.addAlone("restart after kill -9", cluster -> around(cluster, cluster::kill));
         cases.addAlone("restart after kill -9 under load", Restarts::underLoad);
     }
 
@@ -52,6 +53,7 @@ final class Restarts {
         MessageQueue queue = Cluster.queues(topic, 3).get(1);
         String other = Cluster.name("other");
         Pulling.commit(cluster, other, queue, 7);
+        // All groups are written at once, so the push consumer's commits are there as well.
         awaitStored(cluster, topic, other, 7);
         ending.end("broker");
         cluster.start("broker");
@@ -131,7 +133,8 @@ final class Restarts {
                 sender.join(LIMIT.toMillis());
             }
             expectAcknowledged(cluster, topic, acknowledged);
-            Check.await(LIMIT, "all " + bodies.size() + " acknowledged messages received", () -> inbox.bodies().containsAll(bodies.keySet()));
+            Check.await(LIMIT, "all " + bodies.size() + " acknowledged messages received",
+                () -> inbox.bodies().containsAll(bodies.keySet()));
         } finally {
             over.set(true);
             consumer.shutdown();
