@@ -66,8 +66,10 @@ final class Refusals {
     }
 
     private static void systemTopic(Cluster cluster) {
-        Check.fails(Exception.class, "making SCHEDULE_TOPIC_XXXX",
+        MQClientException e = Check.fails(MQClientException.class, "making SCHEDULE_TOPIC_XXXX",
             () -> cluster.admin.createAndUpdateTopicConfig(cluster.broker, new TopicConfig("SCHEDULE_TOPIC_XXXX", 4, 4, 6)));
+        Check.equal(29, e.getResponseCode(), "code");
+        Check.contains(e.getErrorMessage(), "SCHEDULE_TOPIC_XXXX] is conflict with system topic", "remark");
     }
 
     private static void readOnlyTopic(Cluster cluster) throws Exception {
@@ -115,7 +117,9 @@ final class Refusals {
         String topic = cluster.newTopic("log", 1);
         String id = cluster.producer.send(new Message(topic, Texts.bytes("m"))).getOffsetMsgId();
         String beyond = id.substring(0, 16) + "00000FFFFFFFFFFF";
-        Check.fails(Exception.class, "a message beyond the log", () -> cluster.producer.viewMessage(topic, beyond));
+        MQClientException e = Check.fails(MQClientException.class, "a message beyond the log", () -> cluster.producer.viewMessage(topic, beyond));
+        // The broker says 1; the client then looks for a key of that name and tells of that.
+        Check.equal(208, e.getResponseCode(), "code");
     }
 
     private static void unknownGroup(Cluster cluster) {
