@@ -262,7 +262,7 @@ fn blank_length(rest: &str, before: Option<char>) -> Option<usize> {
         return Some(quoted_length(rest, '"'));
     }
     let in_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    if rest.starts_with('r') && !in_word || rest.starts_with("br") && !in_word {
+    if !in_word && (rest.starts_with('r') || rest.starts_with("br")) {
         let hashes = rest.trim_start_matches(['b', 'r']);
         let count = hashes.len() - hashes.trim_start_matches('#').len();
         if hashes[count..].starts_with('"') {
