@@ -2,6 +2,24 @@
 //!
 //! | actor | owns | hears | tells |
 //! |---|---|---|---|
+//! | [`commitlog_writer`] | the end of the log, the next offset of every open queue, appends that wait | appends from sessions; queues that opened or closed; space; flushes | sessions the results; queues, key index, flusher and segments what was written |
+//! | [`topic_queue`] | one ConsumeQueue for reading, its newest entries, its waiting pulls | entries and questions from its parent; what was written | sessions what they pulled; the queue files its entries |
+//! | [`log::queues`] | the queues of one arbiter: which have an actor, what they were not told yet | dispatches and openings from the writer; questions from sessions and handlers | its queues; the writer where a queue goes on; the queue files when a round is over |
+//! | [`log::queue_files`] | the ConsumeQueue files that are open for writing, births of topics | entries from queues, rounds from their parents, deletions | queues what is written; the flusher when a round is on the disk |
+//! | [`log::flusher`] | how far the log is synced, the checkpoint file | flushes from the writer; progress of queue files and key index | the writer what is safe; the tree when the disk fails |
+//! | [`log::segments`] | space ahead of the writer, the making of segments | the writer's progress | the writer how far it may write |
+//! | [`log::index`] | the index files | keys from the writer, queries from handlers | the flusher how far it came |
+//! | [`catalog::topics`] | topics, the numbers of their queues, `topics.json` | creations by sends and administrators, deletions, lists | the registration what changed; offsets and log what is gone |
+//! | [`catalog::groups`] | consumer groups' settings, `subscriptionGroup.json` | first uses, updates, deletions, lists | nobody |
+//! | [`catalog::offsets`] | how far groups have come, pending resets, `consumerOffset.json` | commits, questions, resets, what is gone | nobody |
+//! | [`catalog::members`] | who is in which group, behind which connection; subscriptions | heartbeats, farewells, lost connections, lists | consumers, through their sessions, that their group changed |
+//! | [`catalog::statistics`] | samples of the counters | questions from handlers | nobody |
+//! | [`cluster::registration`] | a connection to each name server, what each does not know yet | changed topics | name servers; the topics' owner which topics are ordered |
+//! | [`namesrv`] | routes, brokers and their heartbeats, `kvConfig.json` | registrations, heartbeats, lost connections, administrators | brokers that their group's lowest id changed |
+//! | [`rebalance`] | at a consumer: a group's topics and this member's share | subscriptions, changed members, the clock | the consumer its new share |
+//!
+//! Outside this room: the sessions and the listener of [`crate::server`], which own connections, and the actors of
+//! [`crate::client`]. Who starts whom, and what follows when one ends, stands in `server/tree.rs`.
 
 use std::net::SocketAddr;
 

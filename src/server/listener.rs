@@ -1,6 +1,6 @@
 //! The doors to the outside: accepts connections and gives each a session.
 //!
-//! Owns: listening sockets, the list of sessions. Hears: [`SessionEnded`], [`Drain`], `Stop`. Tells: sessions to end.
+//! Owns: listening sockets, the list of sessions. Hears: `SessionEnded`, [`Drain`], `Stop`. Tells: sessions to end.
 
 use std::collections::HashMap;
 use std::io;

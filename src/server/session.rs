@@ -1,8 +1,8 @@
 //! One connection.
 //!
 //! Owns: its socket, the bytes of an unfinished frame, what is still to be sent, its credit.
-//! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, [`Answered`] from request handlers, [`Push`] from
-//! whoever wants something of the client, [`Resume`], `Stop`.
+//! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, `Answered` from request handlers, [`Push`] from
+//! whoever wants something of the client, `Resume`, `Stop`.
 //! Tells: one `Append` for all sends of a socket read to the writer, pulls to their queues, everything else to a handler.
 //!
 //! Invariants: a frame is looked at only when it is whole; what a peer can make this process hold is bounded: bytes on

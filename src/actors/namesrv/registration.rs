@@ -26,7 +26,7 @@ pub struct Identity {
     pub group: Name,
     /// `host:port` that clients are to connect to.
     pub address: Name,
-    /// [`MASTER_ID`], or a slave's above it.
+    /// [`MASTER_ID`](super::published::MASTER_ID), or a slave's above it.
     pub id: i64,
 }
 
