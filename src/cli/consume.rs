@@ -101,7 +101,7 @@ async fn consume(args: &ConsumeArgs) -> Result<(), Failure> {
 async fn start(args: &ConsumeArgs, client: &Client, handed: mpsc::Sender<Handed>) -> Result<PushConsumer, Failure> {
     if args.timeout.is_none() && !args.follow && args.count.is_none() {
         // Nothing will be waited for, so there has to be something.
-        client.pull_consumer(&args.group).await?.queues(&args.topic).await?;
+        client.queues(&args.topic).await?;
     }
     // One message at a time: what was not printed is not committed.
     let options = PushOptions {

@@ -65,6 +65,8 @@ pub struct PushOptions {
     pub flow: FlowLimits,
     /// How often offsets are committed.
     pub commit_interval: Duration,
+    /// Wait before messages that a listener gave back come again.
+    pub retry_delay: Duration,
     /// How long [`PushConsumer::shutdown`] waits for listeners that run.
     pub patience: Duration,
 }
@@ -82,6 +84,7 @@ impl PushOptions {
             pull_batch: 32,
             flow: FlowLimits::default(),
             commit_interval: Duration::from_secs(5),
+            retry_delay: Duration::from_secs(5),
             patience: Duration::from_secs(10),
         }
     }

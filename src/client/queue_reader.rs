@@ -31,8 +31,6 @@ const HOLD: Duration = Duration::from_secs(15);
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Wait after the broker said that it is asked too much.
 const AFTER_FLOW_CONTROL: Duration = Duration::from_millis(20);
-/// Wait before messages that a listener gave back come again.
-const LATER: Duration = Duration::from_secs(5);
 
 /// What may be committed; below 0 while that is not known.
 #[derive(Debug)]
@@ -184,7 +182,7 @@ impl QueueReader {
                     backlog.into_iter().for_each(|b| batch.iter().for_each(|message| b.finish(message.queue_offset)));
                 }
                 Outcome::Later => {
-                    ctx.run_later(LATER, move |reader, _| reader.hand_out(again(batch)));
+                    ctx.run_later(self.reading.options.retry_delay, move |reader, _| reader.hand_out(again(batch)));
                 }
             }
         }
