@@ -81,6 +81,8 @@ pub struct CommitlogWriter {
     gate: Gate,
     keys: Vec<IndexedKey>,
     advanced: LogOffset,
+    /// End of the log when everybody was told last.
+    marked: LogOffset,
     stopping: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
@@ -115,6 +117,7 @@ impl CommitlogWriter {
             gate: Gate::default(),
             keys: Vec::new(),
             advanced,
+            marked: advanced,
             stopping: None,
         }
     }
@@ -223,7 +226,7 @@ impl CommitlogWriter {
         if !self.settings.sync_flush {
             self.log.make_readable(end);
             self.answer(append, Outcome::Stored);
-            self.dispatch(notices);
+            self.dispatch(notices, end);
             return;
         }
         let waiting = if append.batch.durable {
@@ -243,18 +246,28 @@ impl CommitlogWriter {
         reply.do_send(Appended { batch });
     }
 
-    fn dispatch(&self, mut notices: Vec<Notice>) {
+    fn dispatch(&self, mut notices: Vec<Notice>, upto: LogOffset) {
         if let [queues] = self.neighbours.queues.as_slice() {
-            queues.do_send(Dispatch { notices });
+            queues.do_send(Dispatch { notices, upto });
             return;
         }
         let count = self.neighbours.queues.len();
         for (number, queues) in self.neighbours.queues.iter().enumerate() {
             let own: Vec<Notice> = notices.extract_if(.., |n| n.slot.0 as usize % count == number).collect();
             if !own.is_empty() {
-                queues.do_send(Dispatch { notices: own });
+                queues.do_send(Dispatch { notices: own, upto });
             }
         }
+    }
+
+    /// Tells all arbiters and the index how far the log is, also those for which there was nothing in it.
+    fn mark(&mut self) {
+        let upto = self.log.view().readable();
+        for queues in &self.neighbours.queues {
+            queues.do_send(Dispatch { notices: Vec::new(), upto });
+        }
+        self.hand_over_keys();
+        self.marked = self.log.end();
     }
 
     fn gather_keys(&mut self, batch: &Batch, ctx: &mut Context<Self>) {
@@ -276,12 +289,10 @@ impl CommitlogWriter {
     }
 
     fn hand_over_keys(&mut self) {
-        if let Some(index) = &self.neighbours.index
-            && !self.keys.is_empty()
-        {
+        if let Some(index) = &self.neighbours.index {
             let capacity = self.keys.len().min(KEYS_AT_ONCE);
             let keys = std::mem::replace(&mut self.keys, Vec::with_capacity(capacity));
-            index.do_send(IndexKeys { keys });
+            index.do_send(IndexKeys { keys, upto: self.log.end() });
         }
     }
 
@@ -312,11 +323,11 @@ impl CommitlogWriter {
         self.gate.end_flush();
         if self.settings.sync_flush {
             self.log.make_readable(upto);
-            for (append, notices) in self.gate.open(upto) {
+            for (end, append, notices) in self.gate.open(upto) {
                 if let Some(append) = append {
                     self.answer(append, Outcome::Stored);
                 }
-                self.dispatch(notices);
+                self.dispatch(notices, end);
             }
         }
         if (self.settings.sync_flush || self.stopping.is_some()) && self.log.end() > upto {
@@ -337,6 +348,9 @@ impl CommitlogWriter {
     fn flush_regularly(&mut self, ctx: &mut Context<Self>) {
         if !self.settings.sync_flush && self.log.end() > self.log.view().ends().flushed.load(Ordering::Acquire) {
             self.flush();
+        }
+        if self.marked != self.log.end() {
+            self.mark();
         }
         ctx.run_later(self.settings.flush_interval, Self::flush_regularly);
     }
@@ -451,7 +465,7 @@ impl Handler<Stop> for CommitlogWriter {
     fn handle(&mut self, _: Stop, _: &mut Self::Context) -> Self::Result {
         let (stopped, done) = tokio::sync::oneshot::channel();
         self.stopping = Some(stopped);
-        self.hand_over_keys();
+        self.mark();
         for append in std::mem::take(&mut self.waiting.space) {
             self.answer(append, Outcome::Stopping);
         }

@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod commitlog_writer;
 pub mod door;
 pub mod log;
+pub mod namesrv;
 pub mod rebalance;
 pub mod supervision;
 pub mod topic_queue;

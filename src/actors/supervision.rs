@@ -19,19 +19,38 @@ pub fn start_here<A: Actor<Context = Context<A>>>(actor: A, on_end: impl FnOnce(
     run(Context::new(), actor, on_end)
 }
 
-/// Starts an actor on `arbiter`, made there from its own context; `on_end` is called there when it ended.
-pub fn start_in<A: Actor<Context = Context<A>>>(
-    arbiter: &ArbiterHandle,
-    make: impl FnOnce(&mut Context<A>) -> A + Send + 'static,
-    on_end: impl FnOnce(End) + Send + 'static,
-) -> Addr<A> {
-    let (sender, receiver) = channel::channel(MAILBOX);
-    arbiter.spawn_fn(move || {
-        let mut ctx = Context::with_receiver(receiver);
-        let actor = make(&mut ctx);
-        run(ctx, actor, on_end);
-    });
-    Addr::new(sender)
+/// The mailbox of an actor that is still to be started: others can be given its address before.
+pub struct Seat<A: Actor> {
+    pub addr: Addr<A>,
+    receiver: channel::AddressReceiver<A>,
+}
+
+impl<A: Actor<Context = Context<A>>> Seat<A> {
+    #[must_use]
+    pub fn new() -> Self {
+        let (sender, receiver) = channel::channel(MAILBOX);
+        Self { addr: Addr::new(sender), receiver }
+    }
+
+    /// Starts the actor on `arbiter`, made there; `on_end` is called there when it ended.
+    pub fn start(
+        self,
+        arbiter: &ArbiterHandle,
+        make: impl FnOnce() -> A + Send + 'static,
+        on_end: impl FnOnce(End) + Send + 'static,
+    ) -> Addr<A> {
+        let Seat { addr, receiver } = self;
+        arbiter.spawn_fn(move || {
+            run(Context::with_receiver(receiver), make(), on_end);
+        });
+        addr
+    }
+}
+
+impl<A: Actor<Context = Context<A>>> Default for Seat<A> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 fn run<A: Actor<Context = Context<A>>>(ctx: Context<A>, actor: A, on_end: impl FnOnce(End) + 'static) -> Addr<A> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::bench::BenchArgs;
 use super::consume::ConsumeArgs;
 use super::send::SendArgs;
 use crate::config::{ConfigError, Given, Role, Scope, Sources};
@@ -25,6 +26,8 @@ pub enum Command {
     Broker(BrokerArgs),
     /// Run a name server and a broker in one process
     Standalone(StandaloneArgs),
+    /// Measure a broker over the remoting protocol
+    Bench(BenchArgs),
     /// Send messages
     Send(SendArgs),
     /// Receive messages as a member of a consumer group

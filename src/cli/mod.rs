@@ -2,17 +2,20 @@
 //! line on standard error.
 
 pub mod args;
+pub mod bench;
+pub mod logging;
 pub mod connect;
 pub mod consume;
-pub mod logging;
 pub mod send;
+pub mod serve;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use args::{Cli, Command, ServerArgs};
 
-use crate::config::{self, ConfigError, Settings};
+use crate::config::{self, ConfigError};
+use crate::server::broker::StartError;
 
 /// Status of a call whose flags or settings are wrong.
 const WRONG_CALL: u8 = 2;
@@ -27,7 +30,7 @@ enum CommandError {
     #[error("{0}")]
     Logging(#[from] logging::LogError),
     #[error("{0}")]
-    Start(String),
+    Start(#[from] StartError),
 }
 
 impl CommandError {
@@ -42,10 +45,11 @@ impl CommandError {
 /// Does what the command line says.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
-    let done = match &cli.command {
-        Command::Namesrv(args) => run_server(args),
-        Command::Broker(args) => run_server(args),
-        Command::Standalone(args) => run_server(args),
+    let done = match cli.command {
+        Command::Namesrv(args) => run_server(&args),
+        Command::Broker(args) => run_server(&args),
+        Command::Standalone(args) => run_server(&args),
+        Command::Bench(args) => return bench::run(args),
         Command::Send(args) => return send::run(args),
         Command::Consume(args) => return consume::run(args),
     };
@@ -74,12 +78,7 @@ fn run_server(args: &impl ServerArgs) -> Result<(), CommandError> {
             tracing::info!("{notice}");
         }
     }
-    serve(settings)
-}
-
-/// Runs the roles that `settings` holds until they are told to stop.
-fn serve(_settings: Settings) -> Result<(), CommandError> {
-    Err(CommandError::Start("not wired yet".into()))
+    Ok(serve::run(settings)?)
 }
 
 /// The variables of the environment, as far as they are text.

@@ -1,3 +1,9 @@
 //! The doors: sessions, request handlers, and the tree that starts and stops everything.
 
+pub mod broker;
+pub mod doors;
+pub mod listener;
+pub mod namesrv;
 pub mod requests;
+pub mod session;
+pub mod tree;

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use bytes::Bytes;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedWriteHalf;
 
 pub use self::desk::{BrokerDesk, Desk};
 use self::outbox::Outbox;
@@ -32,6 +32,10 @@ use crate::protocol::code::ResponseCode;
 use crate::protocol::frame::{Codec, FLAG_ONEWAY, FLAG_RESPONSE, Frame, FrameError, Head, NewHead};
 use crate::server::requests::{Request, Response};
 
+/// Clients look at the language of an answer nowhere; RocketMQ's brokers say this.
+const REPLY_LANGUAGE: u8 = 0;
+/// The release whose features the broker has: clients switch theirs on by it.
+const REPLY_VERSION: i32 = crate::protocol::code::version::CURRENT;
 /// Bytes of one connection on their way to the log at most; past them the socket is not read.
 const APPENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Pulls of one connection that wait at most.
@@ -102,8 +106,9 @@ pub struct Ends {
 
 /// One connection. See the module.
 pub struct Session {
-    socket: Rc<OwnedWriteHalf>,
-    reading: Option<OwnedReadHalf>,
+    /// Until the session starts on its thread.
+    socket: Option<std::net::TcpStream>,
+    writing: Option<Rc<OwnedWriteHalf>>,
     ends: Ends,
     desk: Desk,
     /// The bytes of a frame that is not whole yet.
@@ -144,11 +149,10 @@ impl Credit {
 
 impl Session {
     #[must_use]
-    pub fn new(socket: TcpStream, ends: Ends, desk: Desk) -> Self {
-        let (reading, writing) = socket.into_split();
+    pub fn new(socket: std::net::TcpStream, ends: Ends, desk: Desk) -> Self {
         Self {
-            socket: Rc::new(writing),
-            reading: Some(reading),
+            socket: Some(socket),
+            writing: None,
             ends,
             desk,
             inbox: Vec::new(),
@@ -219,10 +223,8 @@ impl Session {
 
     /// Sends bytes now as far as the socket takes them; the rest follows when it does.
     fn send(&mut self, head: &[u8], body: &[Bytes]) {
-        if self.closing {
-            return;
-        }
-        if let Err(error) = self.outbox.send(&self.socket, head, body) {
+        let Some(socket) = self.writing.as_ref().filter(|_| !self.closing) else { return };
+        if let Err(error) = self.outbox.send(socket, head, body) {
             self.close(&error.to_string());
         } else if self.outbox.waiting_bytes() > OUTBOX_BYTES_MAX {
             self.close("the peer does not read what it asked for");
@@ -266,17 +268,21 @@ impl Actor for Session {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let here = ctx.address();
-        let peer =
-            Peer { connection: self.ends.connection, address: self.ends.peer, push: here.clone().recipient() };
-        self.ways = Some(Ways {
-            append: Arc::new(here.clone().recipient()),
-            pulled: Arc::new(here.recipient()),
-            peer,
-        });
-        if let Some(socket) = self.reading.take() {
-            ctx.spawn(reading::Reading::new(socket));
-        }
-        ctx.spawn(outbox::Draining::new(self.socket.clone()));
+        let peer = Peer { connection: self.ends.connection, address: self.ends.peer, push: here.clone().recipient() };
+        self.ways = Some(Ways { append: Arc::new(here.clone().recipient()), pulled: Arc::new(here.recipient()), peer });
+        let socket = self.socket.take().ok_or_else(|| std::io::Error::other("no socket"));
+        let (reading, writing) = match socket.and_then(TcpStream::from_std) {
+            Ok(socket) => socket.into_split(),
+            Err(error) => {
+                self.close(&error.to_string());
+                ctx.stop();
+                return;
+            }
+        };
+        let writing = Rc::new(writing);
+        self.writing = Some(writing.clone());
+        ctx.spawn(reading::Reading::new(reading));
+        ctx.spawn(outbox::Draining::new(writing));
         ctx.run_later(self.desk.idle_max() / 4, Self::look_after);
     }
 

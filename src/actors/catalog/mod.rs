@@ -10,6 +10,8 @@ pub mod members;
 pub mod offsets;
 mod snapshot;
 pub mod statistics;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod topics;
 
 /// Why a part of the catalog cannot be opened or saved.

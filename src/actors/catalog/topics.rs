@@ -167,7 +167,7 @@ impl Topics {
 
     fn delete(&mut self, topic: Topic, context: &mut Context<Self>) -> ResponseActFuture<Self, Result<(), QueueError>> {
         let removed = self.table.remove(&topic);
-        let slots = removed.as_ref().map(|entry| entry.slots.to_vec()).unwrap_or_default();
+        let slots = removed.as_ref().map(|entry| entry.all_slots()).unwrap_or_default();
         if removed.is_some() {
             tracing::info!(%topic, "deleted a topic");
             self.renew(Vec::new(), vec![topic.clone()], context);

@@ -1,1 +1,3 @@
 //! This broker among others.
+
+pub mod registration;

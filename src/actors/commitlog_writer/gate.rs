@@ -36,9 +36,9 @@ impl Gate {
     }
 
     /// What may pass now that everything below `upto` is safe.
-    pub(super) fn open(&mut self, upto: LogOffset) -> Vec<(Option<Append>, Vec<Notice>)> {
+    pub(super) fn open(&mut self, upto: LogOffset) -> Vec<(LogOffset, Option<Append>, Vec<Notice>)> {
         let passing = self.waiting.iter().take_while(|gated| gated.end <= upto).count();
-        self.waiting.drain(..passing).map(|gated| (gated.append, gated.notices)).collect()
+        self.waiting.drain(..passing).map(|gated| (gated.end, gated.append, gated.notices)).collect()
     }
 
     /// Appends that wait longer than `limit`. Their notices go on waiting.

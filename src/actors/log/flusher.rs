@@ -52,6 +52,11 @@ pub struct Indexed {
     pub timestamp_ms: i64,
 }
 
+/// Asks up to where everything is safe: flushed, in the queues' files and in the index.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "LogOffset")]
+pub struct ReadDispatched;
+
 /// Called once when the process must not go on; says why.
 pub type Fatal = Arc<dyn Fn(String) + Send + Sync>;
 
@@ -175,6 +180,14 @@ impl Handler<Indexed> for Flusher {
     fn handle(&mut self, indexed: Indexed, _: &mut Self::Context) {
         self.indexed = Some(indexed.upto);
         self.checkpoint.index_timestamp_ms = self.checkpoint.index_timestamp_ms.max(indexed.timestamp_ms);
+    }
+}
+
+impl Handler<ReadDispatched> for Flusher {
+    type Result = LogOffset;
+
+    fn handle(&mut self, _: ReadDispatched, _: &mut Self::Context) -> LogOffset {
+        self.dispatched()
     }
 }
 

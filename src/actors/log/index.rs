@@ -22,6 +22,8 @@ const WAITING_KEYS_MAX: usize = 1_000_000;
 #[rtype(result = "()")]
 pub struct IndexKeys {
     pub keys: Vec<IndexedKey>,
+    /// End of the log: all keys of records below were sent with this or before.
+    pub upto: LogOffset,
 }
 
 /// Asks for records with a key.
@@ -44,7 +46,9 @@ pub struct KeysFound {
 pub struct Index {
     index: KeyIndex,
     flusher: Recipient<Indexed>,
-    reported: Option<LogOffset>,
+    /// Every record below is indexed, or waits to be.
+    upto: LogOffset,
+    reported: LogOffset,
     /// Keys that could not be written yet.
     waiting: Vec<IndexedKey>,
     failed: bool,
@@ -52,9 +56,8 @@ pub struct Index {
 
 impl Index {
     #[must_use]
-    pub fn new(index: KeyIndex, flusher: Recipient<Indexed>) -> Self {
-        let reported = index.end();
-        Self { index, flusher, reported, waiting: Vec::new(), failed: false }
+    pub fn new(index: KeyIndex, upto: LogOffset, flusher: Recipient<Indexed>) -> Self {
+        Self { index, flusher, upto, reported: upto, waiting: Vec::new(), failed: false }
     }
 
     fn insert(&mut self, keys: &[IndexedKey]) {
@@ -88,11 +91,9 @@ impl Index {
     }
 
     fn report(&mut self) {
-        let end = self.index.end();
-        if end != self.reported && self.waiting.is_empty() {
-            self.reported = end;
-            // The last indexed record's own start: records after it without keys do not matter to the index.
-            self.flusher.do_send(Indexed { upto: end.unwrap_or(0), timestamp_ms: self.index.end_timestamp_ms() });
+        if self.upto != self.reported && self.waiting.is_empty() {
+            self.reported = self.upto;
+            self.flusher.do_send(Indexed { upto: self.upto, timestamp_ms: self.index.end_timestamp_ms() });
         }
     }
 
@@ -119,6 +120,7 @@ impl Handler<IndexKeys> for Index {
 
     fn handle(&mut self, message: IndexKeys, _: &mut Self::Context) {
         self.insert(&message.keys);
+        self.upto = message.upto;
     }
 }
 

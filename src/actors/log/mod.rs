@@ -23,8 +23,7 @@ pub struct LogClock {
 impl LogClock {
     /// Now, ms since 1970.
     pub fn now_ms(&mut self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.last_ms = self.last_ms.max(since.as_millis() as i64);
+        self.last_ms = self.last_ms.max(wall_clock_ms());
         self.last_ms
     }
 
@@ -33,4 +32,16 @@ impl LogClock {
     pub fn last_ms(&self) -> i64 {
         self.last_ms
     }
+}
+
+/// Wall-clock time, ms since 1970.
+#[must_use]
+pub fn wall_clock_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+}
+
+/// How far local time is ahead of UTC now, in seconds.
+#[must_use]
+pub fn utc_offset_s() -> i32 {
+    jiff::Zoned::now().offset().seconds()
 }

@@ -11,7 +11,6 @@
 mod child;
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -39,7 +38,10 @@ const ASKS_WAITING_MAX: usize = 20_000;
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct Dispatch {
+    /// Of this arbiter's queues; all of them below `upto`.
     pub notices: Vec<Notice>,
+    /// End of the log that was dispatched with this.
+    pub upto: LogOffset,
 }
 
 /// From the writer: where does this queue go on? `key` is `None` when the record does not say, which is an error.
@@ -171,9 +173,7 @@ impl Handler<Dispatch> for Queues {
     type Result = ();
 
     fn handle(&mut self, mut dispatch: Dispatch, _: &mut Self::Context) {
-        if let Some(last) = dispatch.notices.last() {
-            self.seen = last.at + u64::from(last.size);
-        }
+        self.seen = self.seen.max(dispatch.upto);
         let watched = |notice: &Notice| self.children.get(&notice.slot).is_some_and(Child::is_watched);
         let watched = dispatch.notices.iter().any(watched);
         self.pending.append(&mut dispatch.notices);
@@ -290,7 +290,6 @@ impl Handler<Stop> for Queues {
     type Result = ();
 
     fn handle(&mut self, _: Stop, _: &mut Self::Context) {
-        self.seen = self.seen.max(self.recipe.view.ends().readable.load(Ordering::Acquire));
         self.write_round();
     }
 }

@@ -226,7 +226,7 @@ impl JsonField {
     /// would be escaped.
     #[inline]
     fn read(&mut self, header: &[u8], name: &[u8]) -> Option<i64> {
-        let guesses = [self.from_start, header.len().checked_sub(self.from_end).unwrap_or(0)];
+        let guesses = [self.from_start, header.len().saturating_sub(self.from_end)];
         for at in guesses {
             if let Some(value) = number_after(header, at, name) {
                 return Some(value);

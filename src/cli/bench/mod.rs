@@ -1,8 +1,8 @@
 //! `actormq bench`: a load generator for any broker that speaks RocketMQ's remoting protocol.
 //!
 //! Every server is driven with the same bytes: what a Java producer or push consumer of RocketMQ 5.5.0 sends. Requests
-//! are encoded once ([`template`]); after that a send costs a copy and a few patched bytes, answers are matched by their
-//! opaque ([`lane`]) without allocation, and many frames share a system call ([`wire`]), so that the generator takes
+//! are encoded once (`template`); after that a send costs a copy and a few patched bytes, answers are matched by their
+//! opaque (`lane`) without allocation, and many frames share a system call (`wire`), so that the generator takes
 //! little from the cores it shares with the server. A fixed rate is timed from when each message was due.
 
 mod args;

@@ -8,6 +8,7 @@ use super::frame::Codec;
 use super::pulling::{Backlog, Cursor};
 use super::report::Setting;
 use super::sending::{SendPlan, SendWork};
+use super::tally::Tally;
 use super::template::{PullSpec, SendSpec};
 use super::timing::{Clock, Window};
 use super::wire::{Link, Waiting, Wire};
@@ -23,6 +24,8 @@ const PREFILL_BATCH_MAX: u64 = 32;
 const PREFILL_BATCH_BYTES: u64 = 256 * 1024;
 const PREFILL_CONNECTIONS: u32 = 4;
 const PREFILL_IN_FLIGHT: usize = 8;
+/// So often what a busy broker refused is sent again.
+const PREFILL_ROUNDS: usize = 10;
 /// How long a backlog that was acknowledged may take to become readable.
 const BACKLOG_PATIENCE: Duration = Duration::from_secs(10);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
@@ -159,12 +162,32 @@ fn total(backlogs: &[Backlog]) -> u64 {
     backlogs.iter().map(|backlog| backlog.1).sum()
 }
 
-/// Returns how many messages were acknowledged.
+/// Returns how many messages were acknowledged. A cold broker may be too busy for some of them: these are made up for.
 fn prefill(target: &TargetArgs, mut spec: SendSpec, messages: u64) -> Result<u64, BenchError> {
     let per_batch = PREFILL_BATCH_BYTES / (spec.body_length as u64 + ENTRY_BYTES);
     spec.batch = per_batch.clamp(1, PREFILL_BATCH_MAX) as usize;
+    let mut stored = 0;
+    let mut refusal = None;
+    for _ in 0..PREFILL_ROUNDS {
+        let tally = prefill_round(target, &spec, messages - stored)?;
+        stored += tally.messages_in_all;
+        refusal = tally.refused.keys().next().copied().zip(tally.first_refusal);
+        if stored >= messages || tally.messages_in_all == 0 {
+            break;
+        }
+    }
+    match refusal {
+        Some((code, first)) if stored < messages => {
+            Err(BenchError::Refused { action: "store the backlog", code, remark: format!("; the first with {first}") })
+        }
+        _ => Ok(stored),
+    }
+}
+
+fn prefill_round(target: &TargetArgs, spec: &SendSpec, messages: u64) -> Result<Tally, BenchError> {
     let clock = Clock::start();
     let plan = SendPlan {
+        spec: spec.clone(),
         queues: target.queues,
         connections: PREFILL_CONNECTIONS as usize,
         in_flight: PREFILL_IN_FLIGHT,
@@ -173,7 +196,6 @@ fn prefill(target: &TargetArgs, mut spec: SendSpec, messages: u64) -> Result<u64
         keys_wanted: 0,
         run: None,
         thread: 0,
-        spec,
     };
     let for_ever = Window { start: 0, end: u64::MAX };
     let links = links(target, PREFILL_CONNECTIONS)?;
@@ -181,15 +203,7 @@ fn prefill(target: &TargetArgs, mut spec: SendSpec, messages: u64) -> Result<u64
         wire: Wire::new(&target.broker, links, clock, Waiting::Answers)?,
         work: SendWork::new(plan, clock, for_ever),
     };
-    let tally = engine.run(for_ever)?.tally;
-    match (tally.refused.keys().next(), tally.first_refusal) {
-        (Some(code), Some(first)) => Err(BenchError::Refused {
-            action: "store the backlog",
-            code: *code,
-            remark: format!("; the first with {first}"),
-        }),
-        _ => Ok(tally.messages_in_all),
-    }
+    Ok(engine.run(for_ever)?.tally)
 }
 
 /// The queues of each of `consumers` consumers, from their ends on: queue after queue in turn.

@@ -1,5 +1,20 @@
 //! Requests that are not on the hot path: an async function each, from a [`Request`] to an [`Answer`].
 
+pub mod admin;
+pub mod broker;
+pub mod clients;
+pub mod groups;
+mod names;
+pub mod namesrv;
+pub mod offsets;
+pub mod pull;
+pub mod query;
+mod refusals;
+mod runtime_info;
+pub mod send;
+pub mod stats;
+pub mod topics;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;

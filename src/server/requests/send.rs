@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::actors::catalog::topics::TopicEntry;
 use crate::actors::commitlog_writer::{Batch, Outcome, Put, Token};
@@ -16,7 +17,7 @@ use crate::protocol::header::send::{SendMessageRequest, SendMessageRequestV2};
 use crate::protocol::names::{self, TOPIC_BYTES_MAX, check_name};
 use crate::protocol::properties::{self, PAIR_END, PROPERTIES_BYTES_MAX};
 use crate::protocol::record::{self, NewRecord};
-use crate::protocol::uniq_key::UniqKeys;
+use crate::protocol::uniq_key::{Origin, UniqueKeys};
 use crate::server::requests::Refusal;
 
 /// Names of a message's keys beyond which the rest is not indexed.
@@ -27,8 +28,6 @@ const RECORD_EXTRA_BYTES: usize = 64 * 1024;
 /// What a broker checks of every send and adds to every message.
 pub struct SendRules {
     pub store_host: SocketAddr,
-    /// Upper-case hex of the store host, with which offset message ids begin.
-    pub host_hex: String,
     pub region: String,
     pub trace_on: &'static str,
     /// Properties that the broker adds, as text.
@@ -39,7 +38,9 @@ pub struct SendRules {
     writable: bool,
     broker_name: String,
     address: String,
-    unique_keys: UniqKeys,
+    unique_keys: UniqueKeys,
+    /// Where the next message goes whose sender leaves the queue to the broker.
+    round: AtomicU32,
 }
 
 impl SendRules {
@@ -52,10 +53,10 @@ impl SendRules {
         properties::push(&mut suffix, properties::TRACE_ON, trace_on);
         properties::push(&mut suffix, properties::CLUSTER, &config.identity.cluster_name);
         let max_body_bytes = config.send.max_body_bytes as usize;
+        let origin = Origin { address: store_host.ip(), process_id: std::process::id(), generator: 0 };
         let segment_bytes = config.store.commit_log_segment_bytes as usize;
         Self {
             store_host,
-            host_hex: crate::protocol::uniq_key::host_hex(store_host),
             region: config.identity.region_id.clone(),
             trace_on,
             suffix,
@@ -65,7 +66,8 @@ impl SendRules {
             writable: config.identity.permission & 2 != 0,
             broker_name: config.identity.broker_name.clone(),
             address: store_host.to_string(),
-            unique_keys: UniqKeys::new(store_host.ip()),
+            unique_keys: UniqueKeys::new(origin, crate::actors::log::utc_offset_s()),
+            round: AtomicU32::new(0),
         }
     }
 }
@@ -195,7 +197,9 @@ impl<'a> Send<'a> {
                 );
                 Err(Refusal::new(ResponseCode::InvalidParameter.number(), remark))
             }
-            Err(_) if entry.config.write_queues > 0 => Ok(rules.unique_keys.count() % entry.config.write_queues),
+            Err(_) if entry.config.write_queues > 0 => {
+                Ok(rules.round.fetch_add(1, Ordering::Relaxed) % entry.config.write_queues)
+            }
             Err(_) => Err(illegal(format!("topic[{}] has no queue to write to", entry.config.topic))),
         }
     }
@@ -251,12 +255,15 @@ impl Message<'_> {
         let end: &[u8] = if text.is_empty() || text.ends_with(PAIR_END as char) { &[] } else { &[PAIR_END] };
         let mut own_key = Vec::new();
         if seen.unique_key.is_none() {
-            properties::push(&mut own_key, properties::UNIQ_KEY, &self.rules.unique_keys.next());
+            let key = self.rules.unique_keys.next(crate::actors::log::wall_clock_ms());
+            properties::push(&mut own_key, properties::UNIQ_KEY, &key);
         }
         let pieces: [&[u8]; 4] = [text.as_bytes(), end, &own_key, &self.rules.suffix];
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         if length > PROPERTIES_BYTES_MAX {
-            return Err(illegal(format!("the properties are {length} bytes long, at most {PROPERTIES_BYTES_MAX} are allowed")));
+            return Err(illegal(format!(
+                "the properties are {length} bytes long, at most {PROPERTIES_BYTES_MAX} are allowed"
+            )));
         }
         let record = self.record(flag, body, &pieces);
         let start = out.bytes.len();

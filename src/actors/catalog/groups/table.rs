@@ -104,6 +104,12 @@ impl GroupTable {
         config
     }
 
+    /// A table without an owner.
+    #[cfg(test)]
+    pub(crate) fn publish_for_tests(&self, group: Group, config: GroupConfig) -> Arc<GroupConfig> {
+        self.publish(group, config)
+    }
+
     /// The owner's: the group goes, and with it what it was forbidden. Whether it was there.
     pub(super) fn remove(&self, group: &Group) -> bool {
         self.forbidden.retain(|(of, _), _| of != group);

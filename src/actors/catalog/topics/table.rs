@@ -9,6 +9,7 @@ use dashmap::DashMap;
 use crate::actors::log::QueueSlot;
 use crate::metrics::Counter;
 pub use crate::protocol::body::topics::TopicFilterType as TopicFilter;
+use crate::protocol::hash;
 use crate::protocol::names::{QueueId, Topic};
 
 /// Bit of a permission: new topics may be cut from this one.
@@ -107,6 +108,8 @@ pub struct TopicEntry {
     spare: Box<[QueueSlot]>,
     /// What the topic takes, counted by whoever stores for it; shared by all its entries.
     pub counters: Arc<TopicCounters>,
+    /// Hash of `topic#`, with which the hashes of its messages' keys begin.
+    pub key_prefix: i32,
 }
 
 /// What a topic took since it was made or the broker started.
@@ -124,6 +127,12 @@ impl TopicEntry {
     #[must_use]
     pub fn slot(&self, queue: QueueId) -> Option<QueueSlot> {
         self.slots.get(queue as usize).copied()
+    }
+
+    /// The numbers of all queues that have files, also of those that the topic lost when it shrank.
+    #[must_use]
+    pub fn all_slots(&self) -> Vec<QueueSlot> {
+        [&*self.slots, &*self.spare].concat()
     }
 }
 
@@ -199,14 +208,15 @@ impl TopicTable {
     pub(super) fn publish(&self, config: TopicConfig) -> Arc<TopicEntry> {
         let old = self.get(&config.topic);
         let counters = old.as_ref().map(|old| Arc::clone(&old.counters)).unwrap_or_default();
-        let mut slots = old.map_or(Vec::new(), |old| [&*old.slots, &*old.spare].concat());
+        let mut slots = old.map_or(Vec::new(), |old| old.all_slots());
         let queues = config.queues() as usize;
         let missing = queues.saturating_sub(slots.len()) as u32;
         let first = self.next_slot.fetch_add(missing, Ordering::AcqRel);
         assert!(first <= SLOTS_MAX - missing, "queue numbers ran out unnoticed");
         slots.extend((first..first + missing).map(QueueSlot));
         let spare = slots.split_off(queues);
-        let entry = Arc::new(TopicEntry { config, slots: slots.into(), spare: spare.into(), counters });
+        let key_prefix = hash::hash_from(hash::hash(&config.topic), "#");
+        let entry = Arc::new(TopicEntry { config, slots: slots.into(), spare: spare.into(), counters, key_prefix });
         self.entries.insert(entry.config.topic.clone(), Arc::clone(&entry));
         self.version.fetch_add(1, Ordering::Release);
         entry

@@ -1,0 +1,209 @@
+//! A broker, from its settings to its end.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
+use std::time::Duration;
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+
+use super::doors::{BrokerDoors, GroupDoor, LiveSettings, MemberDoor, OffsetDoor, TopicDoor};
+use super::listener::{self, Drain, Listener};
+use super::requests::send::SendRules;
+use super::session::{BrokerDesk, Desk};
+use super::tree::{LogTree, Threads, keep};
+use crate::actors::Stop;
+use crate::actors::catalog::groups::{GroupTable, Groups};
+use crate::actors::catalog::members::{Members, SubscriptionTable};
+use crate::actors::catalog::offsets::{Offsets, Resets};
+use crate::actors::catalog::statistics::Statistics;
+use crate::actors::catalog::topics::{TopicTable, Topics};
+use crate::actors::door::Door;
+use crate::actors::log::flusher::Fatal;
+use crate::actors::log::wall_clock_ms;
+use crate::config::{self, Advertised, BrokerConfig};
+use crate::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::opening::Found;
+
+/// Time that connections have to end in order.
+const DRAIN_MAX: Duration = Duration::from_secs(3);
+
+/// Why a server did not start. Each is one clear line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Catalog(String),
+    #[error("cannot listen on {address}: {source}; another server may be running there")]
+    Bind { address: SocketAddr, source: std::io::Error },
+    #[error("the address to be told to clients, {host}, cannot be resolved: {source}")]
+    Host { host: String, source: std::io::Error },
+}
+
+/// A broker that runs.
+pub struct Broker {
+    pub doors: BrokerDoors,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where old clients connect by default, two ports below.
+    pub fast_address: Option<SocketAddr>,
+    pub advertised: Advertised,
+    pub found: Found,
+    listener: Addr<Listener>,
+    log: LogTree,
+    threads: Threads,
+}
+
+impl Broker {
+    /// Starts a broker on the calling thread's arbiter and others.
+    ///
+    /// # Errors
+    /// When the data directory or the address cannot be used; nothing was changed then.
+    pub fn start(mut config: BrokerConfig, io_threads: usize, fatal: &Fatal) -> Result<Broker, StartError> {
+        let sockets = bind(&mut config)?;
+        let address = sockets[0].local_addr().map_err(|source| bind_error(&config, source))?;
+        let fast_address = sockets.get(1).and_then(|socket| socket.local_addr().ok());
+        let advertised = config::advertised_address(&config, address, &config::local_addresses());
+        let store_host = SocketAddr::new(resolve(&advertised)?, address.port());
+        config.network.advertised_host.get_or_insert_with(|| advertised.host.clone());
+        let topics = Arc::new(TopicTable::default());
+        let threads = Threads::start(io_threads);
+        let log = LogTree::start(&config, topics.clone(), &threads, fatal)?;
+        let found = log.found;
+        let send_rules = SendRules::new(&config, store_host);
+        let told = format!("{}:{}", advertised.host, address.port());
+        let doors = catalog(config, topics, &log, &threads, fatal, told.into())?;
+        let desk = Desk::Broker(Arc::new(BrokerDesk {
+            doors: doors.clone(),
+            writer: log.doors.writer.clone(),
+            backlog_bytes: log.backlog_bytes.clone(),
+            send_rules,
+            opaque: AtomicI32::new(0),
+        }));
+        let listener = Listener::new(sockets, threads.io.clone(), desk).start();
+        Ok(Broker { doors, address, fast_address, advertised, found, listener, log, threads })
+    }
+
+    /// Ends the broker in order, from the doors inwards: afterwards everything is on the disk.
+    pub async fn stop(self) {
+        // Whoever does not end in time loses its connection, never an acknowledged message.
+        let _ = tokio::time::timeout(DRAIN_MAX, self.listener.send(Drain)).await;
+        let _ = self.doors.members.owner.ask(Stop).await;
+        let _ = self.doors.offsets.owner.ask(Stop).await;
+        let _ = self.doors.groups.owner.ask(Stop).await;
+        let _ = self.doors.topics.owner.ask(Stop).await;
+        self.log.stop().await;
+        self.threads.stop();
+    }
+}
+
+fn bind_error(config: &BrokerConfig, source: std::io::Error) -> StartError {
+    StartError::Bind { address: SocketAddr::new(config.network.bind_address, config.network.listen_port), source }
+}
+
+/// The main socket and, two ports below, the fast one. A port that was left to the system is noted in `config`.
+fn bind(config: &mut BrokerConfig) -> Result<Vec<std::net::TcpListener>, StartError> {
+    const ATTEMPTS: usize = 32;
+    let wished = config.network.listen_port;
+    for attempt in 1.. {
+        let address = SocketAddr::new(config.network.bind_address, wished);
+        let main = listener::bind(address).map_err(|source| StartError::Bind { address, source })?;
+        config.network.listen_port = main.local_addr().map_err(|source| bind_error(config, source))?.port();
+        let Some(port) = config.network.fast_port() else { return Ok(vec![main]) };
+        let fast = SocketAddr::new(config.network.bind_address, port);
+        match listener::bind(fast) {
+            Ok(second) => return Ok(vec![main, second]),
+            // A free port whose neighbour is taken: another one may be better.
+            Err(_) if wished == 0 && attempt < ATTEMPTS => config.network.listen_port = wished,
+            Err(source) => return Err(StartError::Bind { address: fast, source }),
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn resolve(advertised: &Advertised) -> Result<IpAddr, StartError> {
+    use std::net::ToSocketAddrs;
+    if let Some(ip) = advertised.ip() {
+        return Ok(ip);
+    }
+    let failed = |source| StartError::Host { host: advertised.host.clone(), source };
+    let mut found = (advertised.host.as_str(), 0).to_socket_addrs().map_err(failed)?;
+    found.next().map(|address| address.ip()).ok_or_else(|| failed(std::io::Error::other("it has no address")))
+}
+
+/// Starts the owners of read-mostly facts.
+fn catalog(
+    config: BrokerConfig,
+    table: Arc<TopicTable>,
+    log: &LogTree,
+    threads: &Threads,
+    fatal: &Fatal,
+    address: Arc<str>,
+) -> Result<BrokerDoors, StartError> {
+    let settings = LiveSettings::new(Arc::new(ArcSwap::from_pointee(config)));
+    let current = settings.current.clone();
+    let metrics = Arc::new(Metrics::default());
+    let home = &threads.io[0];
+    let failed = StartError::Catalog;
+    let resets = Arc::new(Resets::default());
+    let offsets = {
+        let (config, resets) = (current.clone(), resets.clone());
+        let recipe = move || Offsets::open(config.clone(), resets.clone()).map_err(|error| error.to_string());
+        keep(home, "the consumer offsets", Arc::new(recipe), fatal.clone()).map_err(failed)?
+    };
+    let topics: Door<Topics> = {
+        let (config, table, log, offsets) = (current.clone(), table.clone(), log.doors.clone(), offsets.clone());
+        let recipe = move || {
+            let opened = Topics::open(config.clone(), table.clone(), log.clone(), offsets.clone());
+            opened.map_err(|error| error.to_string())
+        };
+        keep(home, "the topics", Arc::new(recipe), fatal.clone()).map_err(failed)?
+    };
+    let group_table = Arc::new(GroupTable::default());
+    let groups: Door<Groups> = {
+        let (config, table) = (current.clone(), group_table.clone());
+        let recipe = move || Groups::open(config.clone(), table.clone()).map_err(|error| error.to_string());
+        keep(home, "the groups", Arc::new(recipe), fatal.clone()).map_err(failed)?
+    };
+    let subscriptions = Arc::new(SubscriptionTable::default());
+    let members: Door<Members> = {
+        let (groups, table) = (group_table.clone(), subscriptions.clone());
+        let recipe = move || Ok(Members::new(current.clone(), groups.clone(), table.clone()));
+        keep(home, "the members", Arc::new(recipe), fatal.clone()).map_err(failed)?
+    };
+    let statistics: Door<Statistics> = {
+        let (metrics, table) = (metrics.clone(), table.clone());
+        let recipe = move || Ok(Statistics::new(metrics.clone(), table.clone()));
+        keep(home, "the statistics", Arc::new(recipe), fatal.clone()).map_err(failed)?
+    };
+    Ok(BrokerDoors {
+        settings,
+        topics: TopicDoor { table, owner: topics },
+        groups: GroupDoor { table: group_table, owner: groups },
+        offsets: OffsetDoor { resets, owner: offsets },
+        members: MemberDoor { subscriptions, owner: members },
+        log: log.doors.clone(),
+        metrics,
+        statistics,
+        started_ms: wall_clock_ms(),
+        address,
+    })
+}
+
+/// Connections that a process may have open at once are bounded by its file descriptors: takes as many as it may.
+pub fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` outlives both calls, which read and write nothing else.
+    let raised = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0
+        }
+    };
+    if !raised {
+        tracing::warn!("the limit of open files cannot be raised; it bounds how many clients can connect");
+    }
+}

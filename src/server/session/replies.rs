@@ -1,0 +1,326 @@
+//! The hot requests of a session, in and out: sends and pulls.
+
+use std::sync::atomic::Ordering;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{Answered, Call, Desk, PULLS_MAX, REPLY_LANGUAGE, REPLY_VERSION, Resume, Session};
+use crate::actors::catalog::groups::EnsureGroup;
+use crate::actors::catalog::offsets::Commits;
+use crate::actors::catalog::topics::{CreateAtSend, EnsureTopic, TopicConfig};
+use crate::actors::commitlog_writer::{Append, Batch, Outcome, Put};
+use crate::actors::log::queues::ToQueue;
+use crate::actors::log::wall_clock_ms;
+use crate::actors::topic_queue::{Ask, PullAsk, Pulled};
+use crate::protocol::code::{RequestCode, ResponseCode};
+use crate::protocol::frame::{self, FLAG_RESPONSE, Frame, Head, NewHead};
+use crate::protocol::header::pull::PullMessageRequest;
+use crate::protocol::names::Topic;
+use crate::protocol::uniq_key;
+use crate::server::requests::pull::{self, Missing, Pull};
+use crate::server::requests::send::{Send, refusal_of};
+use crate::server::requests::{Refusal, Response};
+
+/// Bytes of all sessions on their way to the log at most; past them sends are refused as RocketMQ does.
+const BACKLOG_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// A batch of a session is handed over when it has this many bytes, also in the middle of a read.
+const BATCH_BYTES_MAX: usize = 512 * 1024;
+/// What a batch keeps for the next read.
+const BATCH_BYTES_KEPT: usize = 16 * 1024;
+
+/// The answer to a send, with the fields that RocketMQ's clients read without looking whether they are there.
+#[derive(Serialize)]
+struct SendAnswer<'a> {
+    #[serde(rename = "MSG_REGION")]
+    region: &'a str,
+    #[serde(rename = "TRACE_ON")]
+    trace_on: &'a str,
+    #[serde(rename = "msgId")]
+    id: &'a str,
+    #[serde(rename = "queueId")]
+    queue: u32,
+    #[serde(rename = "queueOffset")]
+    queue_offset: u64,
+    #[serde(rename = "transactionId")]
+    transaction: &'a str,
+}
+
+impl Session {
+    /// Serves the requests of which there are many; false when it is another.
+    pub(super) fn take_hot(
+        &mut self,
+        call: Call,
+        head: &Head<'_>,
+        frame: &Frame<'_>,
+        bytes: &[u8],
+        ctx: &mut Context<Self>,
+    ) -> bool {
+        let refused = match RequestCode::from_number(head.code) {
+            RequestCode::SendMessage | RequestCode::SendMessageV2 | RequestCode::SendBatchMessage => {
+                self.take_send(call, head, frame.body, bytes, ctx)
+            }
+            RequestCode::PullMessage | RequestCode::LitePullMessage => self.take_pull(call, head, bytes, ctx),
+            _ => return false,
+        };
+        if let Err(refusal) = refused {
+            self.answer(call, &Response::from(refusal));
+        }
+        true
+    }
+
+    fn take_send(
+        &mut self,
+        call: Call,
+        head: &Head<'_>,
+        body: &[u8],
+        bytes: &[u8],
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Refusal> {
+        let Desk::Broker(desk) = self.desk.clone() else { return Err(not_served(head.code)) };
+        let send = Send::read(head)?;
+        send.check(&desk.send_rules, wall_clock_ms)?;
+        if desk.backlog_bytes.load(Ordering::Relaxed) > BACKLOG_BYTES_MAX {
+            let remark = "[OVERLOAD]system busy, start flow control for a while";
+            return Err(Refusal::new(ResponseCode::SystemBusy.number(), remark));
+        }
+        match desk.doors.topics.table.get(&send.topic) {
+            Some(entry) => {
+                send.put(body, &entry, (&desk.send_rules, self.ends.peer), call.token(), &mut self.batch)?;
+                if self.batch.bytes.len() >= BATCH_BYTES_MAX {
+                    self.flush_batch();
+                }
+                Ok(())
+            }
+            None => self.make_topic(call, &send, bytes, ctx),
+        }
+    }
+
+    /// Has the topic made by the rule of the default topic, then takes the frame again.
+    fn make_topic(
+        &mut self,
+        call: Call,
+        send: &Send<'_>,
+        bytes: &[u8],
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Refusal> {
+        let Desk::Broker(desk) = &self.desk else { return Ok(()) };
+        let illegal = |error| Refusal::new(ResponseCode::InvalidParameter.number(), format!("{error}"));
+        let topic = Topic::new(&send.topic).map_err(illegal)?;
+        let owner = desk.doors.topics.owner.clone();
+        let wish = CreateAtSend {
+            topic: topic.clone(),
+            default_topic: send.default_topic.to_string(),
+            queues: send.default_topic_queues,
+            sys_flag: i32::from(send.unit_mode),
+            client: self.ends.peer,
+        };
+        let derived = topic.is_retry() || topic.is_dead_letters();
+        let frame = Bytes::copy_from_slice(bytes);
+        let here = ctx.address();
+        self.credit.handled += 1;
+        let made = async move {
+            let made = if derived {
+                owner.ask(EnsureTopic { config: TopicConfig::new(topic, 1) }).await
+            } else {
+                owner.ask(wish).await
+            };
+            match made {
+                Ok(Ok(_)) => here.do_send(Resume { frame }),
+                Ok(Err(error)) => {
+                    let refusal = Refusal::new(ResponseCode::TopicNotExist.number(), error.to_string());
+                    here.do_send(Answered { call, response: refusal.into() });
+                }
+                Err(error) => here.do_send(Answered { call, response: unavailable(error.to_string()).into() }),
+            }
+        };
+        ctx.spawn(actix::fut::wrap_future::<_, Self>(made).map(|(), session, _| session.credit.handled -= 1));
+        Ok(())
+    }
+
+    /// Hands all sends that were gathered to the writer.
+    pub(super) fn flush_batch(&mut self) {
+        let Desk::Broker(desk) = &self.desk else { return };
+        let Some(ways) = &self.ways else { return };
+        if self.batch.puts.is_empty() {
+            return;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.credit.appending_bytes += batch.bytes.len();
+        desk.backlog_bytes.fetch_add(batch.bytes.len(), Ordering::Relaxed);
+        desk.writer.do_send(Append { batch, reply: ways.append.clone() });
+    }
+
+    /// Keeps a small batch for the next sends, so that a busy connection allocates nothing.
+    pub(super) fn recycle(&mut self, mut batch: Box<Batch>) {
+        self.credit.appending_bytes = self.credit.appending_bytes.saturating_sub(batch.bytes.len());
+        if self.batch.puts.is_empty() && batch.bytes.capacity() <= BATCH_BYTES_KEPT {
+            batch.bytes.clear();
+            batch.puts.clear();
+            batch.keys.clear();
+            batch.durable = false;
+            batch.outcome = Outcome::Pending;
+            self.batch = batch;
+        }
+    }
+
+    /// Answers the sends of a batch that is done.
+    pub(super) fn appended(&mut self, batch: &Batch) {
+        let Desk::Broker(desk) = self.desk.clone() else { return };
+        let metrics = &desk.doors.metrics;
+        let refusal = refusal_of(batch.outcome);
+        if batch.outcome == Outcome::Stored {
+            metrics.messages_put.add(batch.puts.len() as u64);
+            metrics.bytes_put.add(batch.bytes.len() as u64);
+        } else {
+            metrics.puts_failed.add(batch.puts.len() as u64);
+        }
+        let mut out = Vec::with_capacity(batch.puts.len() * 192);
+        for puts in batch.puts.chunk_by(|a, b| a.token.call == b.token.call) {
+            let call = Call::from_token(puts[0].token.call);
+            if !call.oneway {
+                self.write_send_answer(call, puts, (batch, refusal.as_ref()), &mut out);
+            }
+        }
+        if !out.is_empty() {
+            self.send(&out, &[]);
+        }
+    }
+
+    fn write_send_answer(
+        &self,
+        call: Call,
+        puts: &[Put],
+        (batch, refusal): (&Batch, Option<&Refusal>),
+        out: &mut Vec<u8>,
+    ) {
+        let Desk::Broker(desk) = &self.desk else { return };
+        let rules = &desk.send_rules;
+        let first = &puts[0];
+        let head = NewHead {
+            code: refusal.map_or(0, |refusal| refusal.code),
+            language: REPLY_LANGUAGE,
+            version: REPLY_VERSION,
+            opaque: call.opaque,
+            flag: FLAG_RESPONSE,
+            remark: refusal.map(|refusal| refusal.remark.as_ref()),
+        };
+        let one;
+        let all: String;
+        let id: &str = if puts.len() == 1 {
+            one = uniq_key::encode_offset_id(rules.store_host, first.at);
+            &one
+        } else {
+            all = ids(puts, rules.store_host);
+            &all
+        };
+        let record = batch.bytes.get(first.start as usize..).unwrap_or_default();
+        let (from, length) = first.token.part;
+        let transaction = record.get(from as usize..(from + length) as usize).unwrap_or_default();
+        let answer = SendAnswer {
+            region: &rules.region,
+            trace_on: rules.trace_on,
+            id,
+            queue: record.get(12..16).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])),
+            queue_offset: first.queue_offset,
+            transaction: std::str::from_utf8(transaction).unwrap_or_default(),
+        };
+        let before = out.len();
+        if let Err(error) = frame::encode(out, call.codec, &head, &answer, 0) {
+            out.truncate(before);
+            tracing::error!(%error, "the answer to a send has no wire form");
+        }
+    }
+
+    fn take_pull(&mut self, call: Call, head: &Head<'_>, bytes: &[u8], ctx: &mut Context<Self>) -> Result<(), Refusal> {
+        let Desk::Broker(desk) = self.desk.clone() else { return Err(not_served(head.code)) };
+        let Some(ways) = &self.ways else { return Ok(()) };
+        if self.credit.pulls >= PULLS_MAX {
+            let remark = format!("{PULLS_MAX} pulls of this connection wait already");
+            return Err(Refusal::new(ResponseCode::SystemBusy.number(), remark));
+        }
+        let header: PullMessageRequest<'_> = head.ext.decode()?;
+        let pull = match Pull::check(head.code, &header, &desk.doors) {
+            Ok(pull) => pull,
+            Err(Missing::Refused(refusal)) => return Err(refusal),
+            Err(Missing::Group(group)) => {
+                let owner = desk.doors.groups.owner.clone();
+                let (here, frame) = (ctx.address(), Bytes::copy_from_slice(bytes));
+                ctx.spawn(actix::fut::wrap_future::<_, Self>(async move {
+                    match owner.ask(EnsureGroup { group }).await {
+                        Ok(Ok(_)) => here.do_send(Resume { frame }),
+                        Ok(Err(error)) => {
+                            here.do_send(Answered { call, response: unavailable(error.to_string()).into() })
+                        }
+                        Err(error) => here.do_send(Answered { call, response: unavailable(error.to_string()).into() }),
+                    }
+                }));
+                return Ok(());
+            }
+        };
+        let key = pull.key();
+        let Some(slot) = pull.entry.slot(pull.queue) else { return Ok(()) };
+        if !pull.commits.is_empty() {
+            desk.doors.offsets.owner.tell(Commits(pull.commits));
+        }
+        self.credit.pulls += 1;
+        let ask = Ask::Pull(PullAsk {
+            from: pull.from,
+            count: pull.count,
+            filter: pull.filter,
+            hold: pull.hold,
+            token: call.token(),
+            reply: ways.pulled.clone(),
+        });
+        desk.doors.log.queues_of(slot).do_send(ToQueue { slot, key, ask });
+        Ok(())
+    }
+
+    pub(super) fn pulled(&mut self, pulled: &Pulled) {
+        let Desk::Broker(desk) = self.desk.clone() else { return };
+        let call = Call::from_token(pulled.token);
+        let metrics = &desk.doors.metrics;
+        let length: usize = pulled.records.iter().map(Bytes::len).sum();
+        if pulled.messages > 0 {
+            metrics.messages_got.add(u64::from(pulled.messages));
+            metrics.bytes_got.add(length as u64);
+            metrics.pulls_found.add(1);
+        } else {
+            metrics.pulls_missed.add(1);
+        }
+        let (code, remark, header) = pull::answer(pulled);
+        let head = NewHead {
+            code,
+            language: REPLY_LANGUAGE,
+            version: REPLY_VERSION,
+            opaque: call.opaque,
+            flag: FLAG_RESPONSE,
+            remark: Some(remark),
+        };
+        let mut out = Vec::with_capacity(256);
+        match frame::encode(&mut out, call.codec, &head, &header, length) {
+            Ok(()) => self.send(&out, &pulled.records),
+            Err(error) => tracing::error!(%error, "the answer to a pull has no wire form"),
+        }
+    }
+}
+
+fn ids(puts: &[Put], store_host: std::net::SocketAddr) -> String {
+    let mut all = String::with_capacity(puts.len() * 33);
+    for put in puts {
+        if !all.is_empty() {
+            all.push(',');
+        }
+        all.push_str(&uniq_key::encode_offset_id(store_host, put.at));
+    }
+    all
+}
+
+fn unavailable(reason: String) -> Refusal {
+    Refusal::new(ResponseCode::ServiceNotAvailable.number(), reason)
+}
+
+fn not_served(code: i32) -> Refusal {
+    Refusal::new(ResponseCode::RequestCodeNotSupported.number(), format!(" request type {code} not supported"))
+}

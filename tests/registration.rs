@@ -1,0 +1,353 @@
+//! A broker's registration, over real sockets, with name servers that may be slow, gone, or back again.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::prelude::*;
+use actormq::actors::catalog::topics::{DeleteTopic, Renew, TopicConfig, Topics, UpdateTopics};
+use actormq::actors::cluster::registration::{Registrar, Registration};
+use actormq::actors::door::Door;
+use actormq::actors::log::flusher::Fatal;
+use actormq::actors::namesrv::published::Published;
+use actormq::actors::namesrv::{Disconnected, Namesrv};
+use actormq::actors::{ConnectionId, Peer, Push, Stop};
+use actormq::config::{BrokerConfig, NamesrvAddress, NamesrvConfig};
+use actormq::protocol::frame::{self, Frame, NewHead};
+use actormq::protocol::names::Topic;
+use actormq::server::requests::namesrv::{NamesrvDoors, serve};
+use actormq::server::requests::{Request, Response};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Long enough for anything here on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Nobody;
+
+impl Actor for Nobody {
+    type Context = Context<Self>;
+}
+
+impl Handler<Push> for Nobody {
+    type Result = ();
+    fn handle(&mut self, _: Push, _: &mut Self::Context) {}
+}
+
+/// What a name server was asked: code and length of the body.
+type Asked = Arc<Mutex<Vec<(i32, usize)>>>;
+
+/// A name server behind a socket of the plainest kind.
+struct Server {
+    address: SocketAddr,
+    routes: Arc<Published>,
+    doors: NamesrvDoors,
+    asked: Asked,
+    listening: JoinHandle<()>,
+    _directory: tempfile::TempDir,
+}
+
+impl Server {
+    async fn start(address: &str) -> Server {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = NamesrvConfig::default();
+        config.files.data_dir = directory.path().to_owned();
+        let config = Arc::new(ArcSwap::from_pointee(config));
+        let routes = Arc::<Published>::default();
+        let actor = Namesrv::open(Arc::clone(&config), Arc::clone(&routes)).unwrap();
+        let key_values = actor.key_values();
+        let doors = NamesrvDoors::new(actor.start(), Arc::clone(&routes), key_values, config);
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Asked::default();
+        let listening = actix::spawn(listen(listener, doors.clone(), Arc::clone(&asked)));
+        Server { address, routes, doors, asked, listening, _directory: directory }
+    }
+
+    fn codes(&self) -> Vec<i32> {
+        self.asked.lock().unwrap().iter().map(|(code, _)| *code).collect()
+    }
+
+    fn has(&self, topic: &str) -> bool {
+        self.routes.route(topic).is_some()
+    }
+
+    fn perm(&self, topic: &str) -> Option<i32> {
+        Some(self.routes.route(topic)?.topic.shares.get("broker-a")?.perm)
+    }
+
+    /// The process ends: nobody listens, all connections are gone.
+    async fn kill(self) -> SocketAddr {
+        self.listening.abort();
+        assert!(self.listening.await.is_err_and(|error| error.is_cancelled()));
+        self.address
+    }
+}
+
+async fn listen(listener: TcpListener, doors: NamesrvDoors, asked: Asked) {
+    // Aborted with the set, so that connections end with the listener.
+    let mut connections = JoinSet::new();
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    while let Ok((stream, address)) = listener.accept().await {
+        let connection = ConnectionId(NEXT.fetch_add(1, Ordering::Relaxed));
+        let peer = Peer { connection, address, push: Nobody.start().recipient() };
+        let (doors, asked) = (doors.clone(), Arc::clone(&asked));
+        connections.spawn_local(async move {
+            converse(stream, &doors, &asked, &peer).await;
+            doors.actor.do_send(Disconnected { connection });
+        });
+    }
+}
+
+async fn converse(mut stream: TcpStream, doors: &NamesrvDoors, asked: &Asked, peer: &Peer) {
+    let mut prefix = [0; 4];
+    while stream.read_exact(&mut prefix).await.is_ok() {
+        let mut bytes = prefix.to_vec();
+        bytes.resize(frame::length(&prefix).unwrap().unwrap(), 0);
+        if stream.read_exact(&mut bytes[4..]).await.is_err() {
+            return;
+        }
+        let frame = Frame::cut(&bytes).unwrap();
+        let head = frame.head().unwrap();
+        asked.lock().unwrap().push((head.code, frame.body.len()));
+        let (codec, opaque) = (frame.codec, head.opaque);
+        let request = Request {
+            code: head.code,
+            version: head.version,
+            language: head.language,
+            ext: head.ext.into_owned(),
+            body: Bytes::copy_from_slice(frame.body),
+            peer: peer.clone(),
+        };
+        let response = serve(doors, request).await.unwrap_or_else(Response::from);
+        let remark = response.remark.as_deref();
+        let head = NewHead { code: response.code, language: 12, version: 513, opaque, flag: 1, remark };
+        let mut out = Vec::new();
+        response.header.write(&mut out, codec, &head, response.body.len()).unwrap();
+        out.extend_from_slice(&response.body);
+        if stream.write_all(&out).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A broker, and its registration with name servers that the broker's own settings do not name.
+struct Broker {
+    config: Arc<ArcSwap<BrokerConfig>>,
+    topics: Door<Topics>,
+    registration: Addr<Registration>,
+    server: actormq::server::broker::Broker,
+    _directory: tempfile::TempDir,
+}
+
+impl Broker {
+    fn start(namesrvs: &[SocketAddr], change: impl FnOnce(&mut BrokerConfig)) -> Broker {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = BrokerConfig::default();
+        config.identity.broker_name = "broker-a".into();
+        config.network.bind_address = "127.0.0.1".parse().unwrap();
+        config.network.listen_port = 0;
+        config.store.data_dir = directory.path().to_owned();
+        config.store.commit_log_segment_bytes = 1024 * 1024;
+        let fatal: Fatal = Arc::new(|reason| panic!("{reason}"));
+        let server = actormq::server::broker::Broker::start(config.clone(), 1, &fatal).unwrap();
+        let addresses = namesrvs.iter().map(|address| NamesrvAddress::parse(&address.to_string()).unwrap());
+        config.registration.namesrv_addresses = addresses.collect();
+        change(&mut config);
+        let config = Arc::new(ArcSwap::from_pointee(config));
+        let topics = server.doors.topics.owner.clone();
+        let registrar = Registrar {
+            cluster: "DefaultCluster".into(),
+            name: "broker-a".into(),
+            id: 0,
+            address: "127.0.0.1:10911".into(),
+            ha_address: "127.0.0.1:10912".into(),
+        };
+        let registration = Registration::new(registrar, Arc::clone(&config), topics.clone()).start();
+        Broker { config, topics, registration, server, _directory: directory }
+    }
+
+    /// Ends the registration, then the broker.
+    async fn stop(self) {
+        self.registration.send(Stop).await.unwrap();
+        assert!(!self.registration.connected());
+        self.server.stop().await;
+    }
+
+    async fn make(&self, names: impl IntoIterator<Item = String>) {
+        let topics = names.into_iter().map(|name| TopicConfig::new(Topic::new(&name).unwrap(), 4)).collect();
+        self.topics.ask(UpdateTopics { topics }).await.unwrap().unwrap();
+    }
+}
+
+/// Waits for a condition that a socket and some actors bring about.
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let held = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, held).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+#[actix::test]
+async fn a_broker_registers_at_its_start_and_tells_changes_alone() {
+    let server = Server::start("127.0.0.1:0").await;
+    let broker = Broker::start(&[server.address], |_| {});
+    until("the first registration", || server.has("TBW102")).await;
+    let whole = server.asked.lock().unwrap().last().unwrap().1;
+    broker.make(["New".into()]).await;
+    until("the new topic", || server.has("New")).await;
+    broker.make((0..100).map(|i| format!("New{i}"))).await;
+    until("the other topics", || server.has("New0") && server.has("New99")).await;
+    assert_eq!(server.codes(), [103, 103, 103]);
+    let change = server.asked.lock().unwrap()[1].1;
+    assert!(change < whole / 2, "{change} of {whole} bytes for one topic");
+    broker.stop().await;
+    assert_eq!(server.codes().last(), Some(&104));
+    assert!(!server.has("New") && server.routes.brokers().groups.is_empty());
+}
+
+#[actix::test]
+async fn changes_are_gathered() {
+    let server = Server::start("127.0.0.1:0").await;
+    let broker = Broker::start(&[server.address], |_| {});
+    until("the first registration", || server.has("TBW102")).await;
+    for i in 0..50 {
+        broker.make([format!("T{i}")]).await;
+    }
+    until("the last topic", || server.has("T49")).await;
+    assert!(server.has("T0"));
+    let registrations = server.codes().len();
+    assert!(registrations < 25, "{registrations} registrations for 50 changes");
+    broker.stop().await;
+}
+
+#[actix::test]
+async fn a_dead_name_server_delays_no_other_and_is_found_when_it_lives() {
+    let dead = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    let server = Server::start("127.0.0.1:0").await;
+    let broker = Broker::start(&[dead, server.address], |_| {});
+    until("the living name server", || server.has("TBW102")).await;
+    broker.make(["New".into()]).await;
+    until("the new topic", || server.has("New")).await;
+    let late = Server::start(&dead.to_string()).await;
+    until("the late name server", || late.has("New") && late.has("TBW102")).await;
+    broker.stop().await;
+}
+
+#[actix::test]
+async fn a_name_server_that_comes_back_is_told_everything() {
+    let server = Server::start("127.0.0.1:0").await;
+    let broker = Broker::start(&[server.address], |_| {});
+    until("the first registration", || server.has("TBW102")).await;
+    broker.make(["New".into()]).await;
+    until("the new topic", || server.has("New")).await;
+    let address = server.kill().await;
+    let again = Server::start(&address.to_string()).await;
+    until("the registration after the loss", || again.has("New") && again.has("TBW102")).await;
+    broker.stop().await;
+}
+
+#[actix::test]
+async fn the_permission_of_the_broker_masks_that_of_its_topics() {
+    let server = Server::start("127.0.0.1:0").await;
+    let broker = Broker::start(&[server.address], |_| {});
+    until("the first registration", || server.perm("BenchmarkTest") == Some(6)).await;
+    let mut config = BrokerConfig::clone(&broker.config.load());
+    config.identity.permission = 4;
+    broker.config.store(Arc::new(config));
+    broker.topics.ask(Renew).await.unwrap();
+    until("the read-only topic", || server.perm("BenchmarkTest") == Some(4)).await;
+    broker.stop().await;
+}
+
+#[actix::test]
+async fn many_topics_go_in_parts_and_each_part_counts() {
+    let server = Server::start("127.0.0.1:0").await;
+    let split = |config: &mut BrokerConfig| {
+        config.registration.split = true;
+        config.registration.split_topics = 10;
+    };
+    let broker = Broker::start(&[server.address], split);
+    until("the first registration", || server.has("TBW102")).await;
+    broker.make((0..95).map(|i| format!("T{i}"))).await;
+    until("all topics", || server.has("T0") && server.has("T94")).await;
+    let before = server.codes().len();
+    let mut config = BrokerConfig::clone(&broker.config.load());
+    config.identity.permission = 4;
+    broker.config.store(Arc::new(config));
+    broker.topics.ask(Renew).await.unwrap();
+    until("the parts", || server.perm("T0") == Some(4) && server.perm("T94") == Some(4)).await;
+    let read_only = |name: String| server.perm(&name) == Some(4);
+    until("every part", || (0..95).all(|i| read_only(format!("T{i}")))).await;
+    assert!(server.codes().len() >= before + 10);
+    broker.stop().await;
+}
+
+#[actix::test]
+async fn the_other_forms_are_understood() {
+    for (form, code) in [("compressed", 103), ("single", 217)] {
+        let server = Server::start("127.0.0.1:0").await;
+        let change = |config: &mut BrokerConfig| {
+            config.registration.compressed = form == "compressed";
+            config.registration.single_topic = form == "single";
+        };
+        let broker = Broker::start(&[server.address], change);
+        until("the first registration", || server.has("TBW102")).await;
+        broker.make(["New".into()]).await;
+        until("the new topic", || server.has("New")).await;
+        assert_eq!(server.codes(), [103, code]);
+        broker.stop().await;
+    }
+}
+
+#[actix::test]
+async fn ordered_topics_reach_their_owner() {
+    let server = Server::start("127.0.0.1:0").await;
+    let put = actormq::actors::namesrv::PutKeyValue {
+        namespace: "ORDER_TOPIC_CONFIG".into(),
+        key: "BenchmarkTest".into(),
+        value: "broker-a:4".into(),
+    };
+    server.doors.actor.send(put).await.unwrap().unwrap();
+    let broker = Broker::start(&[server.address], |_| {});
+    let is_ordered = async || {
+        let list = broker.topics.ask(actormq::actors::catalog::topics::ListTopics).await.unwrap();
+        list.topics.iter().any(|topic| &*topic.config.topic == "BenchmarkTest" && topic.config.order)
+    };
+    let ordered = async {
+        while !is_ordered().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ordered).await.unwrap();
+    broker.stop().await;
+}
+
+#[actix::test]
+async fn a_stop_does_not_wait_for_a_name_server_that_says_nothing() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let broker = Broker::start(&[silent.local_addr().unwrap()], |_| {});
+    let _held = silent.accept().await.unwrap();
+    tokio::time::timeout(PATIENCE, broker.stop()).await.unwrap();
+}
+
+#[actix::test]
+async fn a_topic_deleted_before_it_was_told_is_not_told() {
+    let server = Server::start("127.0.0.1:0").await;
+    let broker = Broker::start(&[server.address], |_| {});
+    until("the first registration", || server.has("TBW102")).await;
+    broker.make(["Gone".into(), "Stays".into()]).await;
+    broker.topics.ask(DeleteTopic { topic: Topic::new("Gone").unwrap() }).await.unwrap().unwrap();
+    until("the topic that stays", || server.has("Stays")).await;
+    assert!(!server.has("Gone"));
+    broker.stop().await;
+}
