@@ -154,7 +154,7 @@ impl Broker {
         config.store.data_dir = directory.path().to_owned();
         config.store.commit_log_segment_bytes = 1024 * 1024;
         let fatal: Fatal = Arc::new(|reason| panic!("{reason}"));
-        let server = actormq::server::broker::Broker::start(config.clone(), 1, &fatal).unwrap();
+        let server = actormq::server::broker::Broker::start(config.clone(), 1, &fatal).await.unwrap();
         let addresses = namesrvs.iter().map(|address| NamesrvAddress::parse(&address.to_string()).unwrap());
         config.registration.namesrv_addresses = addresses.collect();
         change(&mut config);

@@ -3,9 +3,9 @@
 
 pub mod args;
 pub mod bench;
-pub mod logging;
 pub mod connect;
 pub mod consume;
+pub mod logging;
 pub mod send;
 pub mod serve;
 
@@ -50,8 +50,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Broker(args) => run_server(&args),
         Command::Standalone(args) => run_server(&args),
         Command::Bench(args) => return bench::run(args),
-        Command::Send(args) => return send::run(args),
-        Command::Consume(args) => return consume::run(args),
+        Command::Send(args) => return send::run(&args),
+        Command::Consume(args) => return consume::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -23,7 +23,7 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
     raise_descriptor_limit();
     let system = System::with_tokio_rt(small_runtime);
     system.block_on(async move {
-        let running = Running::start(settings)?;
+        let running = Running::start(settings).await?;
         running.introduce();
         stop_signal().await;
         tracing::info!("stopping");
@@ -39,7 +39,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(settings: Settings) -> Result<Self, StartError> {
+    async fn start(settings: Settings) -> Result<Self, StartError> {
         let fatal: Fatal = Arc::new(|reason| {
             tracing::error!(
                 reason,
@@ -55,7 +55,10 @@ impl Running {
             config.registration.namesrv_addresses.extend(local.ok());
         }
         let io_threads = settings.process.io_threads as usize;
-        let broker = broker_config.map(|config| Broker::start(config, io_threads, &fatal)).transpose()?;
+        let broker = match broker_config {
+            Some(config) => Some(Broker::start(config, io_threads, &fatal).await?),
+            None => None,
+        };
         Ok(Self { name_server, broker })
     }
 

@@ -1,5 +1,6 @@
 //! A broker, from its settings to its end.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
@@ -16,9 +17,10 @@ use super::tree::{LogTree, Threads, keep};
 use crate::actors::Stop;
 use crate::actors::catalog::groups::{GroupTable, Groups};
 use crate::actors::catalog::members::{Members, SubscriptionTable};
-use crate::actors::catalog::offsets::{Offsets, Resets};
+use crate::actors::catalog::offsets::{Lower, Offsets, Resets, ViewOffsets};
 use crate::actors::catalog::statistics::Statistics;
 use crate::actors::catalog::topics::{TopicTable, Topics};
+use crate::actors::cluster::registration::{Registrar, Registration};
 use crate::actors::door::Door;
 use crate::actors::log::flusher::Fatal;
 use crate::actors::log::wall_clock_ms;
@@ -52,6 +54,7 @@ pub struct Broker {
     pub fast_address: Option<SocketAddr>,
     pub advertised: Advertised,
     pub found: Found,
+    registration: Addr<Registration>,
     listener: Addr<Listener>,
     log: LogTree,
     threads: Threads,
@@ -62,7 +65,7 @@ impl Broker {
     ///
     /// # Errors
     /// When the data directory or the address cannot be used; nothing was changed then.
-    pub fn start(mut config: BrokerConfig, io_threads: usize, fatal: &Fatal) -> Result<Broker, StartError> {
+    pub async fn start(mut config: BrokerConfig, io_threads: usize, fatal: &Fatal) -> Result<Broker, StartError> {
         let sockets = bind(&mut config)?;
         let address = sockets[0].local_addr().map_err(|source| bind_error(&config, source))?;
         let fast_address = sockets.get(1).and_then(|socket| socket.local_addr().ok());
@@ -76,6 +79,9 @@ impl Broker {
         let send_rules = SendRules::new(&config, store_host);
         let told = format!("{}:{}", advertised.host, address.port());
         let doors = catalog(config, topics, &log, &threads, fatal, told.into())?;
+        if found.crashed {
+            lower_offsets(&doors).await?;
+        }
         let desk = Desk::Broker(Arc::new(BrokerDesk {
             doors: doors.clone(),
             writer: log.doors.writer.clone(),
@@ -84,11 +90,19 @@ impl Broker {
             opaque: AtomicI32::new(0),
         }));
         let listener = Listener::new(sockets, threads.io.clone(), desk).start();
-        Ok(Broker { doors, address, fast_address, advertised, found, listener, log, threads })
+        let registration = Registration::new(
+            registrar(&doors.settings.now(), &doors.address),
+            doors.settings.current.clone(),
+            doors.topics.owner.clone(),
+        );
+        let registration = registration.start();
+        Ok(Broker { doors, address, fast_address, advertised, found, registration, listener, log, threads })
     }
 
     /// Ends the broker in order, from the doors inwards: afterwards everything is on the disk.
     pub async fn stop(self) {
+        // A name server that does not answer forgets the broker by itself.
+        let _ = tokio::time::timeout(DRAIN_MAX, self.registration.send(Stop)).await;
         // Whoever does not end in time loses its connection, never an acknowledged message.
         let _ = tokio::time::timeout(DRAIN_MAX, self.listener.send(Drain)).await;
         let _ = self.doors.members.owner.ask(Stop).await;
@@ -98,6 +112,36 @@ impl Broker {
         self.log.stop().await;
         self.threads.stop();
     }
+}
+
+/// How this broker presents itself to name servers.
+fn registrar(config: &BrokerConfig, address: &str) -> Registrar {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let ha_host = config.network.replication_host.as_deref().unwrap_or(host);
+    Registrar {
+        cluster: config.identity.cluster_name.clone(),
+        name: config.identity.broker_name.clone(),
+        id: config.identity.broker_id as i64,
+        address: address.to_owned(),
+        ha_address: format!("{ha_host}:{}", config.network.ha_port()),
+    }
+}
+
+/// After a crash the log may end before what a group has committed: the messages that come next would be passed over.
+async fn lower_offsets(doors: &BrokerDoors) -> Result<(), StartError> {
+    let unavailable = |error: &dyn std::fmt::Display| StartError::Catalog(format!("lowering offsets: {error}"));
+    let view = doors.offsets.owner.ask(ViewOffsets::default()).await.map_err(|e| unavailable(&e))?;
+    let mut ends = HashMap::new();
+    for queue in view.queue_keys() {
+        let range = doors.log.range(&queue).await.map_err(|e| unavailable(&e))?;
+        ends.insert(queue, range.max);
+    }
+    let lowered = doors.offsets.owner.ask(Lower { ends }).await.map_err(|e| unavailable(&e))?;
+    let lowered = lowered.map_err(|e| unavailable(&e))?;
+    if lowered > 0 {
+        tracing::warn!(lowered, "consumer offsets beyond the end of their queue were lowered to it");
+    }
+    Ok(())
 }
 
 fn bind_error(config: &BrokerConfig, source: std::io::Error) -> StartError {

@@ -1,6 +1,7 @@
 //! What the writer hears and tells.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
 
@@ -69,6 +70,8 @@ pub struct Batch {
     pub outcome: Outcome,
     /// Given by the writer, ms.
     pub store_timestamp_ms: i64,
+    /// When the sender handed it over; comes back as it was.
+    pub taken_at: Option<Instant>,
 }
 
 impl Batch {

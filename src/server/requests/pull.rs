@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::actors::catalog::groups::{GroupConfig, may_make_itself};
 use crate::actors::catalog::members::{EVERYTHING, Subscription, TAG_EXPRESSION};
-use crate::actors::catalog::offsets::{Commit, CommitKind};
+use crate::actors::catalog::offsets::{Commit, CommitKind, ResetTold};
 use crate::actors::catalog::topics::{PERM_READ, TopicEntry};
 use crate::actors::topic_queue::{PullStatus, Pulled};
 use crate::config::BrokerConfig;
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::header::pull::{PullMessageRequest, PullMessageResponse};
-use crate::protocol::names::{Group, QueueId, QueueKey, Topic};
+use crate::protocol::names::{Group, QueueId, QueueKey, QueueOffset, Topic};
 use crate::server::doors::BrokerDoors;
 use crate::server::requests::Refusal;
 
@@ -78,6 +78,18 @@ impl Pull {
         let hold = hold(header, &config);
         let commits = commits(header, &entry.config.topic, queue);
         Ok(Pull { entry, queue, from, count, filter, hold, commits })
+    }
+
+    /// Where an administrator moved the group in this queue since its last pull. Asking takes note that it was told.
+    #[must_use]
+    pub fn pending_reset(&self, queue: &QueueKey, doors: &BrokerDoors) -> Option<QueueOffset> {
+        if doors.offsets.resets.is_empty() {
+            return None;
+        }
+        let group = self.commits.first()?.group.clone();
+        let offset = doors.offsets.resets.pending(&group, queue)?;
+        doors.offsets.owner.tell(ResetTold { group, queue: queue.clone(), offset });
+        Some(offset)
     }
 
     #[must_use]
@@ -201,6 +213,21 @@ fn commits(header: &PullMessageRequest<'_>, topic: &Topic, queue: QueueId) -> Ve
     consumed.into_iter().chain(pulled.map(|offset| commit(offset, CommitKind::Pulled))).collect()
 }
 
+/// Header of the answer to a pull whose queue an administrator moved.
+#[must_use]
+pub fn reset_header(next: QueueOffset) -> PullMessageResponse {
+    PullMessageResponse {
+        suggest_which_broker_id: 0,
+        next_begin_offset: next as i64,
+        min_offset: next as i64,
+        max_offset: next as i64,
+        offset_delta: None,
+        topic_sys_flag: Some(0),
+        group_sys_flag: Some(0),
+        forbidden_type: None,
+    }
+}
+
 /// Code, remark and header of the answer to a pull.
 #[must_use]
 pub fn answer(pulled: &Pulled) -> (i32, &str, PullMessageResponse) {
@@ -215,14 +242,9 @@ pub fn answer(pulled: &Pulled) -> (i32, &str, PullMessageResponse) {
         PullStatus::Failed(reason) => (ResponseCode::ServiceNotAvailable, reason.as_str()),
     };
     let header = PullMessageResponse {
-        suggest_which_broker_id: 0,
-        next_begin_offset: pulled.next as i64,
         min_offset: pulled.range.min as i64,
         max_offset: pulled.range.max as i64,
-        offset_delta: None,
-        topic_sys_flag: Some(0),
-        group_sys_flag: Some(0),
-        forbidden_type: None,
+        ..reset_header(pulled.next)
     };
     (code.number(), remark, header)
 }

@@ -293,6 +293,8 @@ impl Message<'_> {
             ..Put::default()
         });
         out.durable |= seen.wait;
+        self.entry.counters.messages.add(1);
+        self.entry.counters.bytes.add(size as u64);
         Ok(())
     }
 

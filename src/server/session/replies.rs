@@ -1,6 +1,7 @@
 //! The hot requests of a session, in and out: sends and pulls.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -146,7 +147,8 @@ impl Session {
         if self.batch.puts.is_empty() {
             return;
         }
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.taken_at = Some(Instant::now());
         self.credit.appending_bytes += batch.bytes.len();
         desk.backlog_bytes.fetch_add(batch.bytes.len(), Ordering::Relaxed);
         desk.writer.do_send(Append { batch, reply: ways.append.clone() });
@@ -173,6 +175,9 @@ impl Session {
         if batch.outcome == Outcome::Stored {
             metrics.messages_put.add(batch.puts.len() as u64);
             metrics.bytes_put.add(batch.bytes.len() as u64);
+            let waited = batch.taken_at.map_or(0, |at| at.elapsed().as_micros() as u64);
+            metrics.put_latency.record(waited, batch.puts.len() as u64);
+            metrics.put_time_max_us.raise_to(waited);
         } else {
             metrics.puts_failed.add(batch.puts.len() as u64);
         }
@@ -260,6 +265,10 @@ impl Session {
             }
         };
         let key = pull.key();
+        if let Some(next) = pull.pending_reset(&key, &desk.doors) {
+            self.answer_reset(call, next);
+            return Ok(());
+        }
         let Some(slot) = pull.entry.slot(pull.queue) else { return Ok(()) };
         if !pull.commits.is_empty() {
             desk.doors.offsets.owner.tell(Commits(pull.commits));
@@ -275,6 +284,13 @@ impl Session {
         });
         desk.doors.log.queues_of(slot).do_send(ToQueue { slot, key, ask });
         Ok(())
+    }
+
+    /// Tells a consumer that an administrator moved its queue.
+    fn answer_reset(&mut self, call: Call, next: u64) {
+        let header = pull::reset_header(next);
+        let response = Response { code: ResponseCode::PullOffsetMoved.number(), ..Response::header(header) };
+        self.answer(call, &response.with_remark("OFFSET_RESET"));
     }
 
     pub(super) fn pulled(&mut self, pulled: &Pulled) {
