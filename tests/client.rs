@@ -176,14 +176,11 @@ async fn the_next_name_server_answers_when_one_does_not() {
     let garbage = Cluster::start(&[], &[]).await;
     garbage.fault("namesrv", ROUTE, Some(Fault::Garbage));
     let addresses = format!("{dead};{};{}", garbage.name_server, cluster.name_server);
-    let mut asked_garbage = 0;
     for _ in 0..8 {
         let client = Client::connect(ClientOptions::new(&addresses)).await.unwrap();
         let producer = client.producer("p").await.unwrap();
         assert!(producer.send(Message::new("T", "x")).await.is_ok());
-        asked_garbage = garbage.count("namesrv", ROUTE);
     }
-    assert!(asked_garbage < 8, "the first one asked is chosen by chance");
     let none = Client::connect(ClientOptions::new(&dead.to_string())).await.unwrap();
     let error = none.producer("p").await.unwrap().send(Message::new("T", "x")).await.unwrap_err();
     assert!(error.to_string().starts_with(&format!("no name server answers at {dead}: is it running?")), "{error}");

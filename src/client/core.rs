@@ -109,6 +109,11 @@ impl Core {
         self.brokers.send(BeatNow).await.map_err(|_| ClientError::ShutDown)
     }
 
+    /// As [`Self::beat_now`], but nobody waits.
+    pub(super) fn beat_later(&self) {
+        self.brokers.do_send(BeatNow);
+    }
+
     /// Runs `build` on the client's thread.
     pub(super) async fn at_home<T, B>(&self, build: B) -> Result<T, ClientError>
     where

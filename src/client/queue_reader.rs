@@ -18,7 +18,7 @@ use super::desk::{Desk, Outcome, Returned, Returns};
 use super::error::ClientError;
 use super::offsets::Uncommitted;
 use super::pull::{Pull, Pulled};
-use super::push_consumer::{PushOptions, StartFrom, YoungTopics};
+use super::push_options::{PushOptions, StartFrom, YoungTopics};
 use super::received::ReceivedMessage;
 use super::route::MASTER;
 use super::subscription::Subscription;
@@ -72,6 +72,8 @@ pub(super) struct Reading {
     pub(super) desk: Arc<Desk>,
     pub(super) queue: Arc<MessageQueue>,
     pub(super) progress: Arc<Progress>,
+    /// Wait before the first question.
+    pub(super) grace: Duration,
 }
 
 pub(super) struct QueueReader {
@@ -220,7 +222,7 @@ impl Actor for QueueReader {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.begin(ctx);
+        ctx.run_later(self.reading.grace, Self::begin);
     }
 }
 

@@ -8,7 +8,6 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
 
-use super::ChannelOptions;
 use crate::protocol::fields::FieldError;
 use crate::protocol::frame::{self, Codec, Ext, FLAG_RESPONSE, FRAME_BYTES_MAX, NewHead};
 use crate::remoting::error::ChannelError;
@@ -106,6 +105,12 @@ pub(super) struct Shared {
     ended: watch::Sender<Option<ChannelError>>,
 }
 
+/// How much may wait at once.
+pub(super) struct Bounds {
+    pub(super) requests_max: usize,
+    pub(super) outbound_bytes_max: usize,
+}
+
 #[derive(Debug)]
 struct State {
     outbound: Vec<u8>,
@@ -138,19 +143,14 @@ impl Drop for Waiting<'_> {
 }
 
 impl Shared {
-    pub(super) fn new(address: &str, options: &ChannelOptions) -> Self {
-        let state = State {
-            outbound: Vec::new(),
-            waiting: FxHashMap::default(),
-            next_opaque: 0,
-            codec: options.codec,
-            closing: false,
-        };
+    pub(super) fn new(address: &str, codec: Codec, bounds: Bounds) -> Self {
+        let state =
+            State { outbound: Vec::new(), waiting: FxHashMap::default(), next_opaque: 0, codec, closing: false };
         Self {
             address: address.to_owned(),
             state: Mutex::new(state),
-            turns: Semaphore::new(options.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
-            outbound_bytes_max: options.outbound_bytes_max,
+            turns: Semaphore::new(bounds.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
+            outbound_bytes_max: bounds.outbound_bytes_max,
             work: Notify::new(),
             space: Notify::new(),
             ended: watch::Sender::new(None),
