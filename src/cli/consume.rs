@@ -133,7 +133,8 @@ async fn wait_for_route(topic: &str, client: &Client) -> Result<(), Failure> {
     loop {
         match client.queues(topic).await {
             Err(ClientError::TopicNotFound { .. }) if Instant::now() < deadline => sleep(QUIET / 5).await,
-            other => return Ok(drop(other?)),
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -8,16 +8,10 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
 
+use crate::protocol::code::{Language, RequestCode, version};
 use crate::protocol::fields::FieldError;
 use crate::protocol::frame::{self, Codec, Ext, FLAG_RESPONSE, FRAME_BYTES_MAX, NewHead};
 use crate::remoting::error::ChannelError;
-
-/// Codes above this do not fit into the binary codec's 16 bits.
-const BINARY_CODE_MAX: i32 = 32_767;
-/// Ordinal of Rust among RocketMQ's languages.
-const LANGUAGE_RUST: u8 = 12;
-/// Ordinal of the release whose behaviour we have (5.5.0): peers choose answers by it.
-const VERSION: i32 = 513;
 
 /// An answer, whatever its code.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,8 +68,8 @@ impl PeerRequest {
         }
         let head = NewHead {
             code,
-            language: LANGUAGE_RUST,
-            version: VERSION,
+            language: Language::Rust.ordinal(),
+            version: version::CURRENT,
             opaque: self.opaque,
             flag: FLAG_RESPONSE,
             remark,
@@ -306,8 +300,10 @@ impl State {
         header: &T,
         body: &[u8],
     ) -> Result<(), ChannelError> {
-        let codec = if self.codec == Codec::Binary && code > BINARY_CODE_MAX { Codec::Json } else { self.codec };
-        let head = NewHead { code, language: LANGUAGE_RUST, version: VERSION, opaque, flag, remark: None };
+        let too_large = !RequestCode::from_number(code).fits_binary_header();
+        let codec = if self.codec == Codec::Binary && too_large { Codec::Json } else { self.codec };
+        let head =
+            NewHead { code, language: Language::Rust.ordinal(), version: version::CURRENT, opaque, flag, remark: None };
         append(&mut self.outbound, codec, &head, header, body)
     }
 }
