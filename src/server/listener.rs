@@ -105,7 +105,9 @@ impl Listener {
     fn tell_if_drained(&mut self) {
         if self.sessions.is_empty() {
             // Whoever waited may have run out of patience.
-            self.drained.drain(..).for_each(|done| drop(done.send(())));
+            for done in self.drained.drain(..) {
+                let _ = done.send(());
+            }
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::actors::topic_queue::{Pulled, PulledTo};
 use crate::actors::{ConnectionId, Peer, Push, Stop};
 use crate::protocol::code::ResponseCode;
 use crate::protocol::frame::{Codec, FLAG_ONEWAY, FLAG_RESPONSE, Frame, FrameError, Head, NewHead};
-use crate::server::requests::{Request, Response};
+use crate::server::requests::{Refusal, Request, Response};
 
 /// Clients look at the language of an answer nowhere; RocketMQ's brokers say this.
 const REPLY_LANGUAGE: u8 = 0;
@@ -121,6 +121,8 @@ pub struct Session {
     codec: Codec,
     heard_at: Instant,
     closing: bool,
+    /// The server stops: what is under way is finished, what comes is refused.
+    draining: bool,
 }
 
 /// Where the others answer to.
@@ -163,6 +165,7 @@ impl Session {
             codec: Codec::Json,
             heard_at: Instant::now(),
             closing: false,
+            draining: false,
         }
     }
 
@@ -175,6 +178,11 @@ impl Session {
         }
         let call = Call::of(&head, frame.codec);
         self.codec = frame.codec;
+        if self.draining {
+            let remark = "the server is shutting down; another one serves";
+            self.answer(call, &Refusal::new(stopping_code(head.version), remark).into());
+            return Ok(());
+        }
         if !self.take_hot(call, &head, &frame, bytes, ctx) {
             self.hand_over(call, head, frame.body, ctx);
         }
@@ -195,10 +203,11 @@ impl Session {
         self.credit.handled += 1;
         let desk = self.desk.clone();
         let served = async move { desk.serve(request).await };
-        ctx.spawn(actix::fut::wrap_future::<_, Self>(served).map(move |answer, session, _| {
+        ctx.spawn(actix::fut::wrap_future::<_, Self>(served).map(move |answer, session, ctx| {
             session.credit.handled -= 1;
             session.answer(call, &answer.unwrap_or_else(Response::from));
             session.resume_reading();
+            session.end_if_drained(ctx);
         }));
     }
 
@@ -244,6 +253,15 @@ impl Session {
             && let Some(waker) = self.credit.paused.take()
         {
             waker.wake();
+        }
+    }
+
+    /// While the server stops: ends the connection once everything that was asked of it is answered. Pulls that wait for
+    /// messages are not waited for.
+    fn end_if_drained(&mut self, ctx: &mut Context<Self>) {
+        let under_way = self.credit.appending_bytes > 0 || self.credit.handled > 0 || self.outbox.waiting_bytes() > 0;
+        if self.draining && !under_way {
+            ctx.stop();
         }
     }
 
@@ -296,10 +314,11 @@ impl Actor for Session {
 impl Handler<Appended> for Session {
     type Result = ();
 
-    fn handle(&mut self, appended: Appended, _: &mut Self::Context) {
+    fn handle(&mut self, appended: Appended, ctx: &mut Self::Context) {
         self.appended(&appended.batch);
         self.recycle(appended.batch);
         self.resume_reading();
+        self.end_if_drained(ctx);
     }
 }
 
@@ -359,12 +378,13 @@ impl Handler<Stop> for Session {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        ctx.stop();
+        self.draining = true;
+        self.end_if_drained(ctx);
     }
 }
 
 /// Refused for good: RocketMQ's code for a broker that stops, which clients retry elsewhere.
-pub(crate) fn stopping_code(version: i32) -> i32 {
+fn stopping_code(version: i32) -> i32 {
     /// Clients from this version on know GO_AWAY.
     const GO_AWAY_VERSION: i32 = 475;
     if version > GO_AWAY_VERSION { ResponseCode::GoAway.number() } else { ResponseCode::ServiceNotAvailable.number() }

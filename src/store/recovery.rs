@@ -1,7 +1,7 @@
 //! What start-up finds in the log: the end of the last whole record, and what the queues and the index do not hold yet.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::births::TopicBirths;
 use super::consume_queue::Entry;
@@ -81,7 +81,7 @@ pub struct ScanEnd {
 /// # Errors
 /// When a file cannot be read, a segment is missing, or whole records follow the broken one: that is a hole, not a tail.
 pub fn scan(
-    dir: &PathBuf,
+    dir: &Path,
     segment_bytes: u64,
     from: LogOffset,
     check_crc: bool,

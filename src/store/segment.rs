@@ -140,21 +140,6 @@ impl Segment {
     pub fn read(&self, buffer: &mut [u8], position: u64) -> Result<(), StoreError> {
         self.file.read_exact_at(buffer, position).map_err(StoreError::io("cannot read", &self.path))
     }
-
-    /// Overwrites the positions `from..to` with zeros: what recovery cut off must not look like a record later.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn clear(&self, from: usize, to: usize) -> Result<(), StoreError> {
-        const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-        let mut at = from;
-        while at < to.min(self.map.len()) {
-            let step = ZEROS.len().min(to.min(self.map.len()) - at);
-            self.file.write_all_at(&ZEROS[..step], at as u64).map_err(StoreError::io("cannot clear", &self.path))?;
-            at += step;
-        }
-        Ok(())
-    }
 }
 
 /// Keeps the mapping alive for as long as an answer needs a slice of it.

@@ -4,7 +4,9 @@
 use super::names::group;
 use super::topics::{elsewhere, part};
 use super::{Answer, Refusal, Request, Response};
-use crate::actors::catalog::groups::{DeleteGroup, EnsureGroup, Forbid, GroupError, ListGroups, UpdateGroups};
+use crate::actors::catalog::groups::{
+    DeleteGroup, EnsureGroup, Forbid, GroupError, ListGroups, UpdateGroups, may_make_itself,
+};
 use crate::actors::catalog::offsets::{ForgetGroup, ViewOffsets};
 use crate::protocol::body::Body;
 use crate::protocol::body::clients::QuerySubscriptionResponse;
@@ -77,7 +79,11 @@ pub async fn delete(doors: &BrokerDoors, request: &Request) -> Answer {
     };
     doors.groups.owner.ask(DeleteGroup { group: group.clone() }).await?;
     if header.clean_offset {
-        doors.offsets.owner.ask(ForgetGroup { group }).await?;
+        doors.offsets.owner.ask(ForgetGroup { group: group.clone() }).await?;
+    }
+    // Where groups make themselves, tools expect a deleted one back at once, with the settings of a new group.
+    if may_make_itself(&doors.settings.now(), &group) {
+        doors.groups.owner.ask(EnsureGroup { group }).await??;
     }
     Ok(Response::ok())
 }

@@ -156,6 +156,7 @@ impl ActorFuture<Session> for Draining {
             return Poll::Ready(());
         }
         session.resume_reading();
+        session.end_if_drained(ctx);
         session.outbox.waker = Some(task.waker().clone());
         Poll::Pending
     }
