@@ -67,6 +67,8 @@ pub struct View {
 pub struct Assigned {
     pub topic: Arc<str>,
     pub queues: Vec<MessageQueue>,
+    /// Of the group, we among them. With others, a queue that is new to us may just be leaving one of them.
+    pub members: usize,
 }
 
 /// Who shares, how, and whom it asks and tells.
@@ -161,7 +163,11 @@ impl Rebalance {
         if last.as_ref() != Some(&share) {
             tracing::info!(topic = %view.topic, mine = share.len(), all = view.queues.len(), members = view.members.len(), "queues shared out");
             *last = Some(share.clone());
-            self.sharing.consumer.do_send(Assigned { topic: Arc::clone(&view.topic), queues: share });
+            self.sharing.consumer.do_send(Assigned {
+                topic: Arc::clone(&view.topic),
+                queues: share,
+                members: view.members.len(),
+            });
         }
         view.members.contains(&self.sharing.me)
     }
@@ -195,7 +201,7 @@ impl Handler<Unsubscribe> for Rebalance {
 
     fn handle(&mut self, unsubscribe: Unsubscribe, _: &mut Context<Self>) {
         if self.shares.remove(&unsubscribe.topic).is_some() {
-            self.sharing.consumer.do_send(Assigned { topic: unsubscribe.topic, queues: Vec::new() });
+            self.sharing.consumer.do_send(Assigned { topic: unsubscribe.topic, queues: Vec::new(), members: 0 });
         }
     }
 }

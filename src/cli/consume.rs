@@ -20,6 +20,8 @@ use crate::client::{Client, ClientError, Outcome, PushConsumer, PushOptions, Rec
 
 /// Without a message for so long, it is time to ask whether there are more.
 const QUIET: Duration = Duration::from_millis(500);
+/// How long a topic may take to appear.
+const ROUTE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Flags of `actormq consume`.
 #[derive(Debug, Args)]
@@ -101,15 +103,15 @@ async fn consume(args: &ConsumeArgs) -> Result<(), Failure> {
 async fn start(args: &ConsumeArgs, client: &Client, handed: mpsc::Sender<Handed>) -> Result<PushConsumer, Failure> {
     if args.timeout.is_none() && !args.follow && args.count.is_none() {
         // Nothing will be waited for, so there has to be something.
-        client.pull_consumer(&args.group).await?.queues(&args.topic).await?;
+        wait_for_route(&args.topic, client).await?;
     }
-    // One message at a time: what was not printed is not committed.
-    let options = PushOptions {
-        start_from: args.from,
-        young_topics: YoungTopics::AsAsked,
-        concurrency: 1,
-        ..PushOptions::new(&args.group)
+    // Of a topic that is not there yet, everything comes after now.
+    let young_topics = match client.queues(&args.topic).await {
+        Err(ClientError::TopicNotFound { .. }) => YoungTopics::FromTheirStart,
+        _ => YoungTopics::AsAsked,
     };
+    // One message at a time: what was not printed is not committed.
+    let options = PushOptions { start_from: args.from, young_topics, concurrency: 1, ..PushOptions::new(&args.group) };
     let listener = move |batch: Vec<ReceivedMessage>| {
         let handed = handed.clone();
         async move {
@@ -123,6 +125,18 @@ async fn start(args: &ConsumeArgs, client: &Client, handed: mpsc::Sender<Handed>
         }
     };
     Ok(client.push_consumer(options).subscribe(&args.topic, args.tag.as_str()).start(listener).await?)
+}
+
+/// A topic that a first message just made takes a moment to reach the name servers.
+async fn wait_for_route(topic: &str, client: &Client) -> Result<(), Failure> {
+    let deadline = Instant::now() + ROUTE_WITHIN;
+    loop {
+        match client.queues(topic).await {
+            Err(ClientError::TopicNotFound { .. }) if Instant::now() < deadline => sleep(QUIET / 5).await,
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 async fn print_all(

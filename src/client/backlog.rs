@@ -91,7 +91,7 @@ impl Backlog {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
@@ -100,7 +100,7 @@ pub(super) mod tests {
     use crate::protocol::record::NewRecord;
     use crate::rules::assignment::MessageQueue;
 
-    pub(in crate::client) fn messages(offsets: std::ops::Range<i64>, body: usize) -> Vec<ReceivedMessage> {
+    fn messages(offsets: std::ops::Range<i64>, body: usize) -> Vec<ReceivedMessage> {
         let host = "1.2.3.4:5".parse().unwrap();
         let body = vec![0; body];
         let new = NewRecord {
@@ -120,7 +120,12 @@ pub(super) mod tests {
         new.encode(&mut record);
         let queue = Arc::new(MessageQueue::new("T", "b", 0));
         let one = crate::client::received::read(&queue, &Bytes::from(record)).unwrap().remove(0);
-        offsets.map(|queue_offset| ReceivedMessage { queue_offset, ..one.clone() }).collect()
+        let at = |queue_offset| {
+            let mut message = one.clone();
+            message.queue_offset = queue_offset;
+            message
+        };
+        offsets.map(at).collect()
     }
 
     #[test]

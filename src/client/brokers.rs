@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::heartbeat::{Beat, Known};
+use super::link::{BACK_OFF_MAX, BACK_OFF_MIN, Link, Waiter};
 use super::membership::{Join, Leave, Membership};
 use super::route::{MASTER, RouteTable};
 use crate::protocol::body::clients::ConsumerData;
@@ -26,12 +27,6 @@ use crate::remoting::error::ChannelError;
 
 /// Requests of brokers that wait for us, of all connections together; more are dropped.
 const INBOUND_MAX: usize = 1024;
-/// Wait after a first failure to connect; it doubles with each further one.
-const BACK_OFF_MIN: Duration = Duration::from_millis(100);
-const BACK_OFF_MAX: Duration = Duration::from_secs(3);
-
-type Waiter = oneshot::Sender<Result<Channel, ChannelError>>;
-
 /// Open connections by address, for everyone to read.
 pub(super) type Channels = ArcSwap<FxHashMap<String, Channel>>;
 
@@ -52,12 +47,6 @@ pub(super) struct Resubscribe(pub(super) ConsumerData);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct BeatNow;
-
-enum Link {
-    Connecting { waiters: Vec<Waiter>, failures: u32 },
-    Up(Channel),
-    Down { until: Instant, failures: u32, reason: ChannelError },
-}
 
 /// The owner.
 pub(super) struct Brokers {
@@ -284,13 +273,6 @@ impl Brokers {
                 let _ = request.answer(ResponseCode::RequestCodeNotSupported.number(), Some(&remark), &(), b"");
             }
         }
-    }
-}
-
-impl Link {
-    fn down(failures: u32, reason: ChannelError) -> Self {
-        let wait = BACK_OFF_MIN.saturating_mul(1 << failures.min(8)).min(BACK_OFF_MAX);
-        Self::Down { until: Instant::now() + wait, failures: failures + 1, reason }
     }
 }
 

@@ -104,13 +104,14 @@ impl Core {
         self.brokers.do_send(leave);
     }
 
-    pub(super) fn brokers(&self) -> &Addr<Brokers> {
-        &self.brokers
-    }
-
     /// Lets all brokers in the routes know of us; done when each heard or failed.
     pub(super) async fn beat_now(&self) -> Result<(), ClientError> {
         self.brokers.send(BeatNow).await.map_err(|_| ClientError::ShutDown)
+    }
+
+    /// As [`Self::beat_now`], but nobody waits.
+    pub(super) fn beat_later(&self) {
+        self.brokers.do_send(BeatNow);
     }
 
     /// Runs `build` on the client's thread.
@@ -126,6 +127,11 @@ impl Core {
         };
         self.home.run(run);
         is_made.await.map_err(|_| ClientError::ShutDown)
+    }
+
+    /// Runs `task` on the client's thread.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.home.spawn(task);
     }
 
     pub(super) async fn end(&self) {

@@ -20,7 +20,7 @@ pub enum ClientError {
     Message(MessageError),
     #[error("no name server answers at {addresses}: is it running? start one with `actormq standalone`")]
     NoNameServer { addresses: String, reason: ChannelError },
-    #[error("topic {topic} does not exist and the brokers make none by themselves: create it first")]
+    #[error("topic {topic} does not exist: create it, or check that a broker is running that makes topics by itself")]
     TopicNotFound { topic: String },
     #[error("topic {topic} has no queue that may be {}: check its permissions and that a master broker is running", .access.verb())]
     NoQueue { topic: String, access: Access },

@@ -46,6 +46,11 @@ impl Home {
         self.system.arbiter().spawn_fn(what);
     }
 
+    /// Runs `task` on the thread.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.system.arbiter().spawn(task);
+    }
+
     /// Ends the thread and waits until it has ended.
     pub(super) async fn end(&self) {
         self.system.stop();

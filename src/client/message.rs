@@ -172,7 +172,6 @@ pub enum SendStatus {
 
 /// What the broker said of a message that it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "the status may be less than stored"]
 pub struct SendReceipt {
     pub status: SendStatus,
     /// The unique key that the client gave the message; of a batch, the keys joined by commas.

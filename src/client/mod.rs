@@ -38,6 +38,7 @@ mod desk;
 mod error;
 mod heartbeat;
 mod home;
+mod link;
 mod membership;
 mod message;
 mod name_servers;
@@ -48,6 +49,7 @@ mod producer;
 mod pull;
 mod pull_consumer;
 mod push_consumer;
+mod push_options;
 mod queue_reader;
 mod received;
 mod route;
@@ -63,8 +65,10 @@ pub use self::message::{BODY_BYTES_MAX, Message, SendReceipt, SendStatus};
 pub use self::options::{ClientOptions, NAME_SERVER};
 pub use self::producer::{Producer, ProducerOptions, Target};
 pub use self::pull_consumer::{PullConsumer, PullOptions};
-pub use self::push_consumer::{PushConsumer, PushConsumerBuilder, PushOptions, StartFrom, YoungTopics};
+pub use self::push_consumer::{PushConsumer, PushConsumerBuilder};
+pub use self::push_options::{PushOptions, StartFrom, YoungTopics};
 pub use self::received::ReceivedMessage;
+use self::routes::Purpose;
 pub use self::subscription::Filter;
 pub use crate::rules::assignment::{AssignmentError, MessageQueue, Rooms, Strategy};
 
@@ -119,6 +123,15 @@ impl Client {
     /// A consumer that shares its group's queues and hands messages to a listener.
     pub fn push_consumer(&self, options: PushOptions) -> PushConsumerBuilder {
         PushConsumerBuilder::new(Arc::clone(&self.core), options)
+    }
+
+    /// The queues of `topic` that may be read, sorted.
+    ///
+    /// # Errors
+    /// When no name server answers or the topic does not exist.
+    pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>, ClientError> {
+        let route = self.core.route(topic, Purpose::Existing).await?;
+        Ok(route.readable.iter().map(|queue| MessageQueue::clone(queue)).collect())
     }
 
     /// How brokers name this client.

@@ -77,3 +77,20 @@ impl NameServers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_one_asked_is_chosen_by_chance() {
+        let mut chosen = BTreeSet::new();
+        for _ in 0..200 {
+            let servers = NameServers::new(vec!["a:1".into(), "b:1".into()], Duration::from_secs(1));
+            chosen.insert(servers.chosen.lock().await.at);
+        }
+        assert_eq!(chosen, BTreeSet::from([0, 1]));
+    }
+}

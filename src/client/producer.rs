@@ -82,6 +82,7 @@ impl Producer {
         let named = check_name(&options.group, GROUP_BYTES_MAX);
         named.map_err(|reason| ClientError::Name { kind: "group", name: options.group.clone(), reason })?;
         core.join(Join::Producer(options.group.clone())).await?;
+        core.beat_later();
         // By chance, so that many producers do not begin with the same queue.
         let turn = AtomicUsize::new(RandomState::new().hash_one(&core.client_id) as usize >> 1);
         Ok(Self { core, options, turn, left: AtomicBool::new(false) })

@@ -1,12 +1,12 @@
 //! Consuming at the program's own pace: it chooses queues and offsets.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::core::Core;
@@ -49,7 +49,7 @@ impl PullOptions {
 /// # async fn example(client: &actormq::client::Client) -> Result<(), actormq::client::ClientError> {
 /// use std::time::Duration;
 /// let mut consumer = client.pull_consumer("audit").await?;
-/// let queues = consumer.queues("orders").await?;
+/// let queues = client.queues("orders").await?;
 /// consumer.assign(&queues, "*".into()).await?;
 /// for message in consumer.poll(Duration::from_secs(5)).await? {
 ///     println!("{}", String::from_utf8_lossy(&message.body));
@@ -63,9 +63,8 @@ pub struct PullConsumer {
     core: Arc<Core>,
     options: PullOptions,
     assigned: BTreeMap<MessageQueue, Assigned>,
-    /// Never locked, only reached through `&mut self`: makes the consumer `Sync`, so that futures of its other methods
-    /// are `Send`.
-    pulls: Mutex<FuturesUnordered<BoxFuture<'static, Answer>>>,
+    /// Answers under way. The questions are asked on the client's thread, also while nobody polls.
+    pulls: FuturesUnordered<oneshot::Receiver<Answer>>,
     /// Raised by each change of a position, so that an answer to an older question is told apart.
     epoch: u64,
     left: bool,
@@ -100,16 +99,7 @@ impl PullConsumer {
         if !core.join(Join::Consumer(data, None)).await? {
             return Err(ClientError::GroupTaken { group: options.group });
         }
-        Ok(Self { core, options, assigned: BTreeMap::new(), pulls: Mutex::default(), epoch: 0, left: false })
-    }
-
-    /// The queues of `topic` that may be read, sorted.
-    ///
-    /// # Errors
-    /// When no name server answers or the topic does not exist.
-    pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>, ClientError> {
-        let route = self.core.route(topic, Purpose::Existing).await?;
-        Ok(route.readable.iter().map(|queue| MessageQueue::clone(queue)).collect())
+        Ok(Self { core, options, assigned: BTreeMap::new(), pulls: FuturesUnordered::new(), epoch: 0, left: false })
     }
 
     /// From now on reads these queues and no others, each from the group's committed offset, else from its first
@@ -150,8 +140,9 @@ impl PullConsumer {
             if !ready.is_empty() {
                 return Ok(ready);
             }
-            match timeout_at(deadline, self.pulls().next()).await {
-                Ok(Some((queue, epoch, answer))) => self.settle(&queue, epoch, answer)?,
+            match timeout_at(deadline, self.pulls.next()).await {
+                Ok(Some(Ok((queue, epoch, answer)))) => self.settle(&queue, epoch, answer)?,
+                Ok(Some(Err(_))) => return Err(ClientError::ShutDown),
                 // Nothing is assigned.
                 Ok(None) => {
                     tokio::time::sleep_until(deadline).await;
@@ -203,10 +194,6 @@ impl PullConsumer {
         }
     }
 
-    fn pulls(&mut self) -> &mut FuturesUnordered<BoxFuture<'static, Answer>> {
-        self.pulls.get_mut().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn pull(&mut self, queue: &MessageQueue) {
         self.pull_after(queue, Duration::ZERO);
     }
@@ -226,13 +213,21 @@ impl PullConsumer {
             broker_id: assigned.broker_id,
         };
         let (core, queue, epoch) = (Arc::clone(&self.core), queue.clone(), assigned.epoch);
-        self.pulls().push(Box::pin(async move {
-            if !wait.is_zero() {
-                sleep(wait).await;
+        let (mut asker, answer) = oneshot::channel();
+        self.pulls.push(answer);
+        self.core.spawn(async move {
+            let asking = async {
+                if !wait.is_zero() {
+                    sleep(wait).await;
+                }
+                pull.ask(&core).await
+            };
+            tokio::select! {
+                // The consumer may be gone a moment later.
+                answer = asking => drop(asker.send((queue, epoch, answer))),
+                () = asker.closed() => {}
             }
-            let answer = pull.ask(&core).await;
-            (queue, epoch, answer)
-        }));
+        });
     }
 
     /// Goes on at `offset` in that queue.

@@ -18,7 +18,7 @@ use super::desk::{Desk, Outcome, Returned, Returns};
 use super::error::ClientError;
 use super::offsets::Uncommitted;
 use super::pull::{Pull, Pulled};
-use super::push_consumer::{PushOptions, StartFrom, YoungTopics};
+use super::push_options::{PushOptions, StartFrom, YoungTopics};
 use super::received::ReceivedMessage;
 use super::route::MASTER;
 use super::subscription::Subscription;
@@ -31,8 +31,6 @@ const HOLD: Duration = Duration::from_secs(15);
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Wait after the broker said that it is asked too much.
 const AFTER_FLOW_CONTROL: Duration = Duration::from_millis(20);
-/// Wait before messages that a listener gave back come again.
-const LATER: Duration = Duration::from_secs(5);
 
 /// What may be committed; below 0 while that is not known.
 #[derive(Debug)]
@@ -74,6 +72,8 @@ pub(super) struct Reading {
     pub(super) desk: Arc<Desk>,
     pub(super) queue: Arc<MessageQueue>,
     pub(super) progress: Arc<Progress>,
+    /// Wait before the first question.
+    pub(super) grace: Duration,
 }
 
 pub(super) struct QueueReader {
@@ -184,7 +184,7 @@ impl QueueReader {
                     backlog.into_iter().for_each(|b| batch.iter().for_each(|message| b.finish(message.queue_offset)));
                 }
                 Outcome::Later => {
-                    ctx.run_later(LATER, move |reader, _| reader.hand_out(again(batch)));
+                    ctx.run_later(self.reading.options.retry_delay, move |reader, _| reader.hand_out(again(batch)));
                 }
             }
         }
@@ -222,7 +222,7 @@ impl Actor for QueueReader {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.begin(ctx);
+        ctx.run_later(self.reading.grace, Self::begin);
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::future::join_all;
@@ -14,7 +15,7 @@ use futures_util::future::join_all;
 use super::core::{Core, ask, unreadable};
 use super::desk::Desk;
 use super::error::{Access, ClientError};
-use super::push_consumer::PushOptions;
+use super::push_options::PushOptions;
 use super::queue_reader::{Close, Flow, Progress, QueueReader, Reading};
 use super::routes::Purpose;
 use super::subscription::Subscription;
@@ -25,6 +26,9 @@ use crate::protocol::code::RequestCode;
 use crate::protocol::header::clients::GetConsumerListByGroupRequest;
 use crate::protocol::names::RETRY_PREFIX;
 use crate::rules::assignment::MessageQueue;
+
+/// A member that loses a queue hears of it when we do. So long it has to commit before we ask where to begin.
+const HANDOVER_GRACE: Duration = Duration::from_millis(200);
 
 /// From the consumer's handle.
 #[derive(Message)]
@@ -87,7 +91,7 @@ impl Shares {
         }
     }
 
-    fn assigned(&mut self, Assigned { topic, queues }: Assigned) {
+    fn assigned(&mut self, Assigned { topic, queues, members }: Assigned) {
         let Some(subscription) = self.subscriptions.get(&topic).cloned() else {
             return;
         };
@@ -100,13 +104,14 @@ impl Shares {
         }
         for queue in queues {
             if !self.held.contains_key(&queue) {
-                let held = self.read(&queue, Arc::clone(&subscription));
+                let grace = if members > 1 { HANDOVER_GRACE } else { Duration::ZERO };
+                let held = self.read(&queue, Arc::clone(&subscription), grace);
                 self.held.insert(queue, held);
             }
         }
     }
 
-    fn read(&self, queue: &MessageQueue, subscription: Arc<Subscription>) -> Held {
+    fn read(&self, queue: &MessageQueue, subscription: Arc<Subscription>, grace: Duration) -> Held {
         let progress = Arc::new(Progress::unknown());
         let reader = QueueReader::start(Reading {
             core: Arc::clone(&self.core),
@@ -115,6 +120,7 @@ impl Shares {
             desk: Arc::clone(&self.desk),
             queue: Arc::new(queue.clone()),
             progress: Arc::clone(&progress),
+            grace,
         });
         if self.flow == FlowState::Suspended {
             reader.do_send(Flow::Suspend);
@@ -177,15 +183,26 @@ async fn give_up(core: Arc<Core>, group: String, queue: MessageQueue, held: Held
 async fn view(core: &Core, group: &str, topic: &Arc<str>) -> Result<View, ClientError> {
     let route = core.route(topic, Purpose::Existing).await?;
     let queues: Vec<_> = route.readable.iter().map(|queue| MessageQueue::clone(queue)).collect();
-    let Some(broker) = route.readable.first().map(|queue| Arc::clone(&queue.broker)) else {
+    let Some(queue) = route.readable.first() else {
         return Err(ClientError::NoQueue { topic: topic.to_string(), access: Access::Read });
     };
-    let channel = core.master(&broker).await?;
+    let mut members = members(core, group, &queue.broker).await;
+    // Every broker of the topic knows all members; one of them may be down.
+    for broker in route.brokers.keys().filter(|broker| ***broker != *queue.broker) {
+        if members.is_err() {
+            members = self::members(core, group, broker).await;
+        }
+    }
+    Ok(View { topic: Arc::clone(topic), queues, members: members? })
+}
+
+async fn members(core: &Core, group: &str, broker: &str) -> Result<Vec<String>, ClientError> {
+    let channel = core.master(broker).await?;
     let header = GetConsumerListByGroupRequest { consumer_group: group.to_owned() };
     let code = RequestCode::GetConsumerListByGroup;
     let reply = ask(&channel, code, &header, b"", core.options.request_timeout).await?;
     let list = ConsumerList::decode(&reply.body).map_err(|error| unreadable(&channel, error))?;
-    Ok(View { topic: Arc::clone(topic), queues, members: list.consumer_id_list })
+    Ok(list.consumer_id_list)
 }
 
 impl Actor for Shares {

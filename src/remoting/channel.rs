@@ -6,6 +6,7 @@
 //! [`Channel::close`] is called, when the peer ends it or sends bytes that are no frame, or when it was idle too long.
 
 mod link;
+mod options;
 mod shared;
 
 use std::sync::Arc;
@@ -13,51 +14,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::link::Link;
-use self::shared::Shared;
+pub use self::options::{CONNECT_TIMEOUT, ChannelOptions, IDLE_AFTER};
+use self::shared::{Bounds, Shared};
 pub use self::shared::{PeerRequest, Reply};
 use super::error::ChannelError;
 use crate::protocol::frame::{Codec, FLAG_ONEWAY};
 
-/// How long a connection may take to be made.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// After this time without a byte in either direction RocketMQ's ends close a connection.
-pub const IDLE_AFTER: Duration = Duration::from_secs(120);
 /// How long [`Channel::close`] waits for what was queued to leave.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How a channel behaves.
-#[derive(Debug, Clone)]
-pub struct ChannelOptions {
-    /// For name resolution and connecting together.
-    pub connect_timeout: Duration,
-    /// The channel closes itself after this time without traffic.
-    pub idle_after: Duration,
-    /// Of requests; answers are understood in any codec. Codes that the binary codec cannot carry go as JSON.
-    pub codec: Codec,
-    /// Requests that wait for an answer at once; more wait for their turn within their own timeouts.
-    pub requests_max: usize,
-    /// Bytes that wait for the socket at once; a request that finds more waits. One frame may exceed it.
-    pub outbound_bytes_max: usize,
-    /// Takes what the peer asks of us. When it is full or absent the peer's request is dropped.
-    pub inbound: Option<mpsc::Sender<PeerRequest>>,
-}
-
-impl Default for ChannelOptions {
-    fn default() -> Self {
-        Self {
-            connect_timeout: CONNECT_TIMEOUT,
-            idle_after: IDLE_AFTER,
-            codec: Codec::Binary,
-            requests_max: 16_384,
-            outbound_bytes_max: 8 * 1024 * 1024,
-            inbound: None,
-        }
-    }
-}
 
 /// A handle to one connection. Clones share it.
 #[derive(Clone, Debug)]
@@ -87,7 +54,8 @@ impl Channel {
             .map_err(|_| failed(format!("no answer within {:?}", options.connect_timeout)))?
             .map_err(|error| failed(error.to_string()))?;
         stream.set_nodelay(true).map_err(|error| failed(error.to_string()))?;
-        let shared = Arc::new(Shared::new(address, &options));
+        let bounds = Bounds { requests_max: options.requests_max, outbound_bytes_max: options.outbound_bytes_max };
+        let shared = Arc::new(Shared::new(address, options.codec, bounds));
         let link = Link::new(stream, Arc::clone(&shared), options);
         // The task ends with the connection, whose owner is the last handle; nobody needs to join it.
         drop(tokio::spawn(link.run()));

@@ -31,7 +31,7 @@ impl Handler<Assigned> for World {
     type Result = ();
 
     fn handle(&mut self, assigned: Assigned, _: &mut Context<Self>) {
-        self.told.send(assigned).unwrap();
+        self.told.send(Assigned { members: 0, ..assigned }).unwrap();
     }
 }
 
@@ -62,7 +62,7 @@ fn start(members: Vec<&str>, interval: Duration) -> (Addr<World>, Addr<Rebalance
 }
 
 fn assigned(topic: &str, queues: std::ops::Range<u32>) -> Assigned {
-    Assigned { topic: topic.into(), queues: queues.map(|n| MessageQueue::new(topic, "b", n)).collect() }
+    Assigned { topic: topic.into(), queues: queues.map(|n| MessageQueue::new(topic, "b", n)).collect(), members: 0 }
 }
 
 #[actix::test]

@@ -10,7 +10,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::ChannelOptions;
+use super::options::ChannelOptions;
 use super::shared::{PeerRequest, Reply, Shared};
 use crate::protocol::frame::{self, Frame, FrameError};
 use crate::remoting::error::ChannelError;

@@ -8,17 +8,10 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
 
-use super::ChannelOptions;
+use crate::protocol::code::{Language, RequestCode, version};
 use crate::protocol::fields::FieldError;
 use crate::protocol::frame::{self, Codec, Ext, FLAG_RESPONSE, FRAME_BYTES_MAX, NewHead};
 use crate::remoting::error::ChannelError;
-
-/// Codes above this do not fit into the binary codec's 16 bits.
-const BINARY_CODE_MAX: i32 = 32_767;
-/// Ordinal of Rust among RocketMQ's languages.
-const LANGUAGE_RUST: u8 = 12;
-/// Ordinal of the release whose behaviour we have (5.5.0): peers choose answers by it.
-const VERSION: i32 = 513;
 
 /// An answer, whatever its code.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,8 +68,8 @@ impl PeerRequest {
         }
         let head = NewHead {
             code,
-            language: LANGUAGE_RUST,
-            version: VERSION,
+            language: Language::Rust.ordinal(),
+            version: version::CURRENT,
             opaque: self.opaque,
             flag: FLAG_RESPONSE,
             remark,
@@ -104,6 +97,12 @@ pub(super) struct Shared {
     /// The outbound buffer was taken: for those who wait for room.
     pub(super) space: Notify,
     ended: watch::Sender<Option<ChannelError>>,
+}
+
+/// How much may wait at once.
+pub(super) struct Bounds {
+    pub(super) requests_max: usize,
+    pub(super) outbound_bytes_max: usize,
 }
 
 #[derive(Debug)]
@@ -138,19 +137,14 @@ impl Drop for Waiting<'_> {
 }
 
 impl Shared {
-    pub(super) fn new(address: &str, options: &ChannelOptions) -> Self {
-        let state = State {
-            outbound: Vec::new(),
-            waiting: FxHashMap::default(),
-            next_opaque: 0,
-            codec: options.codec,
-            closing: false,
-        };
+    pub(super) fn new(address: &str, codec: Codec, bounds: Bounds) -> Self {
+        let state =
+            State { outbound: Vec::new(), waiting: FxHashMap::default(), next_opaque: 0, codec, closing: false };
         Self {
             address: address.to_owned(),
             state: Mutex::new(state),
-            turns: Semaphore::new(options.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
-            outbound_bytes_max: options.outbound_bytes_max,
+            turns: Semaphore::new(bounds.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
+            outbound_bytes_max: bounds.outbound_bytes_max,
             work: Notify::new(),
             space: Notify::new(),
             ended: watch::Sender::new(None),
@@ -306,8 +300,10 @@ impl State {
         header: &T,
         body: &[u8],
     ) -> Result<(), ChannelError> {
-        let codec = if self.codec == Codec::Binary && code > BINARY_CODE_MAX { Codec::Json } else { self.codec };
-        let head = NewHead { code, language: LANGUAGE_RUST, version: VERSION, opaque, flag, remark: None };
+        let too_large = !RequestCode::from_number(code).fits_binary_header();
+        let codec = if self.codec == Codec::Binary && too_large { Codec::Json } else { self.codec };
+        let head =
+            NewHead { code, language: Language::Rust.ordinal(), version: version::CURRENT, opaque, flag, remark: None };
         append(&mut self.outbound, codec, &head, header, body)
     }
 }

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use super::*;
 use crate::protocol::frame::{self, FLAG_RESPONSE, Frame, FrameError, NewHead};

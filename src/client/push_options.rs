@@ -1,0 +1,94 @@
+//! How a push consumer behaves.
+
+use std::time::Duration;
+
+use super::backlog::FlowLimits;
+use super::error::ClientError;
+use crate::protocol::names::{GROUP_BYTES_MAX, check_name};
+use crate::rules::assignment::Strategy;
+
+/// Workers of one consumer at most.
+const CONCURRENCY_MAX: usize = 10_000;
+
+/// Where a group begins that has not committed yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartFrom {
+    /// After the last message. See also [`YoungTopics`].
+    #[default]
+    Last,
+    /// At the first message that is still there.
+    First,
+    /// At the first message stored at that time or later, ms since 1970.
+    Time(i64),
+}
+
+/// What a group without commits does with a queue that still holds its very first message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum YoungTopics {
+    /// Reads it from there whatever [`StartFrom`] says, so that nothing is missed between a topic's first message and
+    /// its first reader: RocketMQ's rule.
+    #[default]
+    FromTheirStart,
+    /// Begins where [`StartFrom`] says.
+    AsAsked,
+}
+
+/// Options of a [`PushConsumer`](super::PushConsumer). The defaults are RocketMQ's.
+#[derive(Debug, Clone)]
+pub struct PushOptions {
+    /// The consumers that share the work; all of them must subscribe to the same.
+    pub group: String,
+    pub start_from: StartFrom,
+    pub young_topics: YoungTopics,
+    /// How queues are shared out; the same for all members.
+    pub strategy: Strategy,
+    /// Listeners that run at once.
+    pub concurrency: usize,
+    /// Most messages that a listener gets at once.
+    pub consume_batch: usize,
+    /// Most messages that are asked of a broker at once.
+    pub pull_batch: u16,
+    /// When pulling of a queue pauses.
+    pub flow: FlowLimits,
+    /// How often offsets are committed.
+    pub commit_interval: Duration,
+    /// Wait before messages that a listener gave back come again.
+    pub retry_delay: Duration,
+    /// How long [`PushConsumer::shutdown`](super::PushConsumer::shutdown) waits for listeners that run.
+    pub patience: Duration,
+}
+
+impl PushOptions {
+    #[must_use]
+    pub fn new(group: impl Into<String>) -> Self {
+        Self {
+            group: group.into(),
+            start_from: StartFrom::default(),
+            young_topics: YoungTopics::default(),
+            strategy: Strategy::default(),
+            concurrency: 20,
+            consume_batch: 1,
+            pull_batch: 32,
+            flow: FlowLimits::default(),
+            commit_interval: Duration::from_secs(5),
+            retry_delay: Duration::from_secs(5),
+            patience: Duration::from_secs(10),
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), ClientError> {
+        let named = check_name(&self.group, GROUP_BYTES_MAX);
+        named.map_err(|reason| ClientError::Name { kind: "group", name: self.group.clone(), reason })?;
+        let wrong = |option, reason: String| Err(ClientError::Option { option, reason });
+        if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
+            return wrong("concurrency", format!("it is {}, 1 to {CONCURRENCY_MAX} are allowed", self.concurrency));
+        }
+        if self.consume_batch == 0 || self.pull_batch == 0 || self.commit_interval.is_zero() {
+            return wrong("consume_batch, pull_batch or commit_interval", "it is zero".to_owned());
+        }
+        if self.flow.messages == 0 || self.flow.bytes == 0 || self.flow.span <= 0 {
+            return wrong("flow", "a limit is zero: nothing would ever be pulled".to_owned());
+        }
+        Ok(())
+    }
+}
