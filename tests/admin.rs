@@ -34,11 +34,11 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap())
+    async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap()).await
     }
 
-    fn start_in(directory: TempDir) -> Self {
+    async fn start_in(directory: TempDir) -> Self {
         let mut config = BrokerConfig::default();
         config.identity.broker_name = "broker-a".into();
         config.network.bind_address = [127, 0, 0, 1].into();
@@ -48,7 +48,7 @@ impl Server {
         config.store.key_index_slots = 1_000;
         config.store.key_index_entries = 4_000;
         let fatal: Fatal = Arc::new(fail);
-        let broker = Broker::start(config, 1, &fatal).unwrap();
+        let broker = Broker::start(config, 1, &fatal).await.unwrap();
         Self { broker, directory }
     }
 
@@ -58,7 +58,7 @@ impl Server {
 
     async fn restarted(self) -> Self {
         self.broker.stop().await;
-        Self::start_in(self.directory)
+        Self::start_in(self.directory).await
     }
 }
 
@@ -231,7 +231,7 @@ fn consumer(group: &str, topic: &str) -> ConsumerData {
 
 #[actix::test]
 async fn a_topic_from_its_making_to_its_end_and_another_of_its_name() {
-    let server = Server::start();
+    let server = Server::start().await;
     let mut client = server.client().await;
     let made = client.make_topic("T", "2").await;
     assert_eq!((made.code, made.remark()), (0, "not set any response code"));
@@ -261,7 +261,7 @@ async fn a_topic_from_its_making_to_its_end_and_another_of_its_name() {
 
 #[actix::test]
 async fn topics_are_listed_and_bad_names_are_refused() {
-    let server = Server::start();
+    let server = Server::start().await;
     let mut client = server.client().await;
     for bad in ["../../etc/passwd", "a b", "", "TBW102", "DefaultCluster", "broker-a", "rmq_sys_x"] {
         let refused = client.make_topic(bad, "1").await;
@@ -291,7 +291,7 @@ async fn topics_are_listed_and_bad_names_are_refused() {
 
 #[actix::test]
 async fn offsets_of_a_group_from_its_first_question_on() {
-    let server = Server::start();
+    let server = Server::start().await;
     let mut client = server.client().await;
     client.make_topic("T", "1").await;
     assert_eq!(client.offset("g", "T").await.field("offset"), "0");
@@ -339,7 +339,7 @@ async fn offsets_of_a_group_from_its_first_question_on() {
 
 #[actix::test]
 async fn a_reset_moves_a_group_whatever_its_consumers_commit() {
-    let server = Server::start();
+    let server = Server::start().await;
     let mut client = server.client().await;
     client.make_topic("T", "1").await;
     client.join("c1", "g", "T").await;
@@ -366,7 +366,7 @@ async fn a_reset_moves_a_group_whatever_its_consumers_commit() {
 
 #[actix::test]
 async fn queues_tell_their_ends_and_messages_are_found() {
-    let server = Server::start();
+    let server = Server::start().await;
     let mut client = server.client().await;
     client.make_topic("T", "1").await;
     let at = |queue: &'static str| [("topic", "T"), ("queueId", queue)];
@@ -414,7 +414,7 @@ async fn queues_tell_their_ends_and_messages_are_found() {
 
 #[actix::test]
 async fn clients_come_are_seen_and_leave() {
-    let server = Server::start();
+    let server = Server::start().await;
     let (mut one, mut two) = (server.client().await, server.client().await);
     one.make_topic("T", "1").await;
     let unknown = one.ask(38, &[("consumerGroup", "g")], b"").await;
@@ -452,7 +452,7 @@ async fn clients_come_are_seen_and_leave() {
 
 #[actix::test]
 async fn groups_are_made_changed_forbidden_and_deleted() {
-    let server = Server::start();
+    let server = Server::start().await;
     let mut client = server.client().await;
     let config = SubscriptionGroupConfig { group_name: "g".into(), retry_max_times: 3, ..Default::default() };
     assert_eq!(client.ask(200, &[], &config.encode()).await.code, 0);
@@ -476,7 +476,7 @@ async fn groups_are_made_changed_forbidden_and_deleted() {
 
 #[actix::test]
 async fn settings_change_while_running_and_some_never() {
-    let server = Server::start();
+    let server = Server::start().await;
     let mut client = server.client().await;
     let before: MappedTopicTable = client.ask(21, &[], b"").await.body();
     assert_eq!(client.ask(25, &[], b"brokerPermission=4\nautoCreateTopicEnable=false\n").await.code, 0);
@@ -495,7 +495,7 @@ async fn settings_change_while_running_and_some_never() {
 
 #[actix::test]
 async fn runtime_information_has_every_key_that_tools_look_for() {
-    let server = Server::start();
+    let server = Server::start().await;
     let mut client = server.client().await;
     client.make_topic("T", "1").await;
     client.send("T", "k").await;
@@ -532,7 +532,7 @@ async fn runtime_information_has_every_key_that_tools_look_for() {
 
 #[actix::test]
 async fn expressions_that_this_release_cannot_evaluate_are_refused() {
-    let server = Server::start();
+    let server = Server::start().await;
     let mut client = server.client().await;
     let check = |kind: &str| {
         format!(

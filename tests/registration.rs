@@ -145,7 +145,7 @@ struct Broker {
 }
 
 impl Broker {
-    fn start(namesrvs: &[SocketAddr], change: impl FnOnce(&mut BrokerConfig)) -> Broker {
+    async fn start(namesrvs: &[SocketAddr], change: impl FnOnce(&mut BrokerConfig)) -> Broker {
         let directory = tempfile::tempdir().unwrap();
         let mut config = BrokerConfig::default();
         config.identity.broker_name = "broker-a".into();
@@ -197,7 +197,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 #[actix::test]
 async fn a_broker_registers_at_its_start_and_tells_changes_alone() {
     let server = Server::start("127.0.0.1:0").await;
-    let broker = Broker::start(&[server.address], |_| {});
+    let broker = Broker::start(&[server.address], |_| {}).await;
     until("the first registration", || server.has("TBW102")).await;
     let whole = server.asked.lock().unwrap().last().unwrap().1;
     broker.make(["New".into()]).await;
@@ -215,7 +215,7 @@ async fn a_broker_registers_at_its_start_and_tells_changes_alone() {
 #[actix::test]
 async fn changes_are_gathered() {
     let server = Server::start("127.0.0.1:0").await;
-    let broker = Broker::start(&[server.address], |_| {});
+    let broker = Broker::start(&[server.address], |_| {}).await;
     until("the first registration", || server.has("TBW102")).await;
     for i in 0..50 {
         broker.make([format!("T{i}")]).await;
@@ -234,7 +234,7 @@ async fn a_dead_name_server_delays_no_other_and_is_found_when_it_lives() {
         listener.local_addr().unwrap()
     };
     let server = Server::start("127.0.0.1:0").await;
-    let broker = Broker::start(&[dead, server.address], |_| {});
+    let broker = Broker::start(&[dead, server.address], |_| {}).await;
     until("the living name server", || server.has("TBW102")).await;
     broker.make(["New".into()]).await;
     until("the new topic", || server.has("New")).await;
@@ -246,7 +246,7 @@ async fn a_dead_name_server_delays_no_other_and_is_found_when_it_lives() {
 #[actix::test]
 async fn a_name_server_that_comes_back_is_told_everything() {
     let server = Server::start("127.0.0.1:0").await;
-    let broker = Broker::start(&[server.address], |_| {});
+    let broker = Broker::start(&[server.address], |_| {}).await;
     until("the first registration", || server.has("TBW102")).await;
     broker.make(["New".into()]).await;
     until("the new topic", || server.has("New")).await;
@@ -259,7 +259,7 @@ async fn a_name_server_that_comes_back_is_told_everything() {
 #[actix::test]
 async fn the_permission_of_the_broker_masks_that_of_its_topics() {
     let server = Server::start("127.0.0.1:0").await;
-    let broker = Broker::start(&[server.address], |_| {});
+    let broker = Broker::start(&[server.address], |_| {}).await;
     until("the first registration", || server.perm("BenchmarkTest") == Some(6)).await;
     let mut config = BrokerConfig::clone(&broker.config.load());
     config.identity.permission = 4;
@@ -276,7 +276,7 @@ async fn many_topics_go_in_parts_and_each_part_counts() {
         config.registration.split = true;
         config.registration.split_topics = 10;
     };
-    let broker = Broker::start(&[server.address], split);
+    let broker = Broker::start(&[server.address], split).await;
     until("the first registration", || server.has("TBW102")).await;
     broker.make((0..95).map(|i| format!("T{i}"))).await;
     until("all topics", || server.has("T0") && server.has("T94")).await;
@@ -300,7 +300,7 @@ async fn the_other_forms_are_understood() {
             config.registration.compressed = form == "compressed";
             config.registration.single_topic = form == "single";
         };
-        let broker = Broker::start(&[server.address], change);
+        let broker = Broker::start(&[server.address], change).await;
         until("the first registration", || server.has("TBW102")).await;
         broker.make(["New".into()]).await;
         until("the new topic", || server.has("New")).await;
@@ -318,7 +318,7 @@ async fn ordered_topics_reach_their_owner() {
         value: "broker-a:4".into(),
     };
     server.doors.actor.send(put).await.unwrap().unwrap();
-    let broker = Broker::start(&[server.address], |_| {});
+    let broker = Broker::start(&[server.address], |_| {}).await;
     let is_ordered = async || {
         let list = broker.topics.ask(actormq::actors::catalog::topics::ListTopics).await.unwrap();
         list.topics.iter().any(|topic| &*topic.config.topic == "BenchmarkTest" && topic.config.order)
@@ -335,7 +335,7 @@ async fn ordered_topics_reach_their_owner() {
 #[actix::test]
 async fn a_stop_does_not_wait_for_a_name_server_that_says_nothing() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let broker = Broker::start(&[silent.local_addr().unwrap()], |_| {});
+    let broker = Broker::start(&[silent.local_addr().unwrap()], |_| {}).await;
     let _held = silent.accept().await.unwrap();
     tokio::time::timeout(PATIENCE, broker.stop()).await.unwrap();
 }
@@ -343,7 +343,7 @@ async fn a_stop_does_not_wait_for_a_name_server_that_says_nothing() {
 #[actix::test]
 async fn a_topic_deleted_before_it_was_told_is_not_told() {
     let server = Server::start("127.0.0.1:0").await;
-    let broker = Broker::start(&[server.address], |_| {});
+    let broker = Broker::start(&[server.address], |_| {}).await;
     until("the first registration", || server.has("TBW102")).await;
     broker.make(["Gone".into(), "Stays".into()]).await;
     broker.topics.ask(DeleteTopic { topic: Topic::new("Gone").unwrap() }).await.unwrap().unwrap();
