@@ -1,7 +1,6 @@
 //! Typed headers from and to ext fields: serde over `name → text` pairs, as the JSON and binary header codecs carry
 //! them. Numbers and booleans are their Java text (`String.valueOf`); a boolean is true only for "true" in any case.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor};
@@ -36,17 +35,17 @@ impl ser::Error for FieldError {
 pub fn decode<'de, T, I>(pairs: I) -> Result<T, FieldError>
 where
     T: de::Deserialize<'de>,
-    I: Iterator<Item = (Cow<'de, str>, Cow<'de, str>)>,
+    I: Iterator<Item = (&'de str, &'de str)>,
 {
     T::deserialize(Pairs { pairs, current: None })
 }
 
 struct Pairs<'de, I> {
     pairs: I,
-    current: Option<(Cow<'de, str>, Cow<'de, str>)>,
+    current: Option<(&'de str, &'de str)>,
 }
 
-impl<'de, I: Iterator<Item = (Cow<'de, str>, Cow<'de, str>)>> Deserializer<'de> for Pairs<'de, I> {
+impl<'de, I: Iterator<Item = (&'de str, &'de str)>> Deserializer<'de> for Pairs<'de, I> {
     type Error = FieldError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
@@ -63,14 +62,14 @@ impl<'de, I: Iterator<Item = (Cow<'de, str>, Cow<'de, str>)>> Deserializer<'de> 
     }
 }
 
-impl<'de, I: Iterator<Item = (Cow<'de, str>, Cow<'de, str>)>> MapAccess<'de> for Pairs<'de, I> {
+impl<'de, I: Iterator<Item = (&'de str, &'de str)>> MapAccess<'de> for Pairs<'de, I> {
     type Error = FieldError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, FieldError> {
         let Some((name, value)) = self.pairs.next() else {
             return Ok(None);
         };
-        let key = seed.deserialize(Text(name.clone()))?;
+        let key = seed.deserialize(Text(name))?;
         self.current = Some((name, value));
         Ok(Some(key))
     }
@@ -82,13 +81,13 @@ impl<'de, I: Iterator<Item = (Cow<'de, str>, Cow<'de, str>)>> MapAccess<'de> for
 }
 
 /// The text of one field, read as whatever type the header wants.
-struct Text<'de>(Cow<'de, str>);
+struct Text<'de>(&'de str);
 
 macro_rules! numbers {
     ($($method:ident $visit:ident $type:ty),*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
             let number: $type = self.0.parse().map_err(|_| {
-                FieldError(format!("`{}` is not a number of type {}", shortened(&self.0), stringify!($type)))
+                FieldError(format!("`{}` is not a number of type {}", shortened(self.0), stringify!($type)))
             })?;
             visitor.$visit(number)
         }
@@ -111,10 +110,7 @@ impl<'de> Deserializer<'de> for Text<'de> {
     );
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
-        match self.0 {
-            Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
-            Cow::Owned(text) => visitor.visit_string(text),
-        }
+        visitor.visit_borrowed_str(self.0)
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
@@ -326,6 +322,8 @@ use value::{Absent, ValueWriter};
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use serde::{Deserialize, Serialize};
 
@@ -341,8 +339,8 @@ mod tests {
         offset: Option<i64>,
     }
 
-    fn pairs<'a>(list: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
-        list.iter().map(|(k, v)| (Cow::Borrowed(*k), Cow::Borrowed(*v)))
+    fn pairs<'a>(list: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        list.iter().copied()
     }
 
     struct List(Vec<(String, String)>);

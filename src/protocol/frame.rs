@@ -156,14 +156,13 @@ impl Head<'_> {
 /// The fields of a request's own header, still in the codec's form.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ext<'a> {
-    /// int16 name length, name, int32 value length, value; checked when the head was read.
-    Binary(Cow<'a, [u8]>),
+    Binary(BinaryFields<'a>),
     Pairs(Vec<(Cow<'a, str>, Cow<'a, str>)>),
     MessagePack(Cow<'a, [u8]>),
 }
 
 impl Ext<'_> {
-    pub const NONE: Ext<'static> = Ext::Binary(Cow::Borrowed(&[]));
+    pub const NONE: Ext<'static> = Ext::Binary(BinaryFields(Cow::Borrowed(&[])));
 
     /// Reads the typed header `T`.
     ///
@@ -171,14 +170,9 @@ impl Ext<'_> {
     /// [`FieldError`] names the field that is missing or wrong.
     pub fn decode<'b, T: Deserialize<'b>>(&'b self) -> Result<T, FieldError> {
         match self {
-            Ext::Binary(bytes) => fields::decode(BinaryPairs(bytes)),
-            Ext::Pairs(pairs) => {
-                let borrowed = |(name, value): &'b (Cow<'_, str>, Cow<'_, str>)| -> (Cow<'b, str>, Cow<'b, str>) {
-                    (Cow::Borrowed(name.as_ref()), Cow::Borrowed(value.as_ref()))
-                };
-                fields::decode(pairs.iter().map(borrowed))
-            }
-            Ext::MessagePack(bytes) if bytes.is_empty() => fields::decode(BinaryPairs(&[])),
+            Ext::Binary(fields) => fields::decode(fields.pairs()),
+            Ext::Pairs(pairs) => fields::decode(pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))),
+            Ext::MessagePack(bytes) if bytes.is_empty() => fields::decode(std::iter::empty()),
             Ext::MessagePack(bytes) => rmp_serde::from_slice(bytes).map_err(|e| FieldError(e.to_string())),
         }
     }
@@ -187,7 +181,7 @@ impl Ext<'_> {
     #[must_use]
     pub fn field(&self, name: &str) -> Option<Cow<'_, str>> {
         match self {
-            Ext::Binary(bytes) => BinaryPairs(bytes).find(|(k, _)| k == name).map(|(_, v)| v),
+            Ext::Binary(fields) => fields.pairs().find(|(k, _)| *k == name).map(|(_, v)| Cow::Borrowed(v)),
             Ext::Pairs(pairs) => pairs.iter().find(|(k, _)| k == name).map(|(_, v)| Cow::Borrowed(v.as_ref())),
             Ext::MessagePack(_) => {
                 let mut all = self.decode::<std::collections::HashMap<String, Scalar>>().ok()?;
@@ -200,7 +194,7 @@ impl Ext<'_> {
     #[must_use]
     pub fn into_owned(self) -> Ext<'static> {
         match self {
-            Ext::Binary(bytes) => Ext::Binary(Cow::Owned(bytes.into_owned())),
+            Ext::Binary(fields) => Ext::Binary(BinaryFields(Cow::Owned(fields.0.into_owned()))),
             Ext::MessagePack(bytes) => Ext::MessagePack(Cow::Owned(bytes.into_owned())),
             Ext::Pairs(pairs) => {
                 let owned = |(name, value): (Cow<'_, str>, Cow<'_, str>)| -> (Cow<'static, str>, Cow<'static, str>) {
@@ -225,33 +219,53 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
-struct BinaryPairs<'a>(&'a [u8]);
+/// The ext fields of a binary header: int16 name length, name, int32 value length, value; repeated.
+///
+/// Invariant: whoever made it has checked every length, and that names and values are UTF-8.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BinaryFields<'a>(Cow<'a, [u8]>);
 
-impl<'a> BinaryPairs<'a> {
+impl<'a> BinaryFields<'a> {
+    fn check(bytes: &'a [u8]) -> Option<Self> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (name, value, after) = cut_pair(rest)?;
+            if !(name.is_ascii() && value.is_ascii()) {
+                std::str::from_utf8(name).ok()?;
+                std::str::from_utf8(value).ok()?;
+            }
+            rest = after;
+        }
+        Some(Self(Cow::Borrowed(bytes)))
+    }
+
+    /// A value of no length is null to RocketMQ: the field is not there.
     #[inline]
-    fn pair(&mut self) -> Option<(&'a str, &'a str)> {
-        let (name_length, rest) = self.0.split_first_chunk::<2>()?;
-        let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*name_length)))?;
-        let (value_length, rest) = rest.split_first_chunk::<4>()?;
-        let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*value_length) as usize)?;
-        self.0 = rest;
-        Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut rest = self.0.as_ref();
+        std::iter::from_fn(move || {
+            loop {
+                let (name, value, after) = cut_pair(rest)?;
+                rest = after;
+                if !value.is_empty() {
+                    // SAFETY: both were checked when `self` was made, and `self` cannot be changed.
+                    return Some(unsafe {
+                        (std::str::from_utf8_unchecked(name), std::str::from_utf8_unchecked(value))
+                    });
+                }
+            }
+        })
     }
 }
 
-impl<'a> Iterator for BinaryPairs<'a> {
-    type Item = (Cow<'a, str>, Cow<'a, str>);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        // A value of no length is null to RocketMQ: the field is not there.
-        loop {
-            let (name, value) = self.pair()?;
-            if !value.is_empty() {
-                return Some((Cow::Borrowed(name), Cow::Borrowed(value)));
-            }
-        }
-    }
+/// Name, value and what follows them.
+#[inline]
+fn cut_pair(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (name_length, rest) = bytes.split_first_chunk::<2>()?;
+    let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*name_length)))?;
+    let (value_length, rest) = rest.split_first_chunk::<4>()?;
+    let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*value_length) as usize)?;
+    Some((name, value, rest))
 }
 
 fn read_binary(header: &[u8]) -> Result<Head<'_>, String> {
@@ -263,11 +277,7 @@ fn read_binary(header: &[u8]) -> Result<Head<'_>, String> {
     let (ext_length, rest) = rest.split_first_chunk::<4>().ok_or("its ext fields are missing")?;
     let ext_length = usize::try_from(i32::from_be_bytes(*ext_length)).map_err(|_| "negative length of ext fields")?;
     let ext = rest.get(..ext_length).ok_or("its ext fields are longer than the header")?;
-    let mut check = BinaryPairs(ext);
-    while check.pair().is_some() {}
-    if !check.0.is_empty() {
-        return Err("an ext field is longer than its place or not UTF-8".into());
-    }
+    let ext = BinaryFields::check(ext).ok_or("an ext field is longer than its place or not UTF-8")?;
     let remark = std::str::from_utf8(remark).map_err(|_| "its remark is not UTF-8")?;
     Ok(Head {
         code: i32::from(i16::from_be_bytes([fixed[0], fixed[1]])),
@@ -276,7 +286,7 @@ fn read_binary(header: &[u8]) -> Result<Head<'_>, String> {
         opaque: int(5),
         flag: int(9),
         remark: (!remark.is_empty()).then_some(Cow::Borrowed(remark)),
-        ext: Ext::Binary(Cow::Borrowed(ext)),
+        ext: Ext::Binary(ext),
     })
 }
 

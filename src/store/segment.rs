@@ -12,6 +12,10 @@ use super::disk::{self, PAGE_BYTES, ReadNow};
 use super::{StoreError, file_name};
 use crate::protocol::names::LogOffset;
 
+/// Before the kernel writes a mapped page it has to make it read-only in every process that maps it, one by one, with
+/// an interrupt to each core. Where so many bytes are synced, the pages are taken out of the mapping all at once first.
+const RELEASED_BYTES_MIN: usize = 256 * 1024;
+
 /// A CommitLog file.
 ///
 /// Invariants: only the owner of the [`super::commit_log::CommitLog`] writes, each byte once; a reader looks only at
@@ -48,6 +52,8 @@ impl Segment {
             ));
         }
         let map = MmapOptions::new().map_raw(&file).map_err(StoreError::io("cannot map", &path))?;
+        // Nothing of a segment is read ahead: the kernel would fill pages with zeros that are about to be written.
+        let _ = map.advise(memmap2::Advice::Random);
         Ok(Segment { base, map, file, path })
     }
 
@@ -112,6 +118,11 @@ impl Segment {
         let to = to.min(self.map.len());
         if from >= to {
             return Ok(());
+        }
+        let whole = to / PAGE_BYTES * PAGE_BYTES;
+        if whole >= from + RELEASED_BYTES_MIN {
+            // SAFETY: the range lies within the mapping, which is shared, and begins at a page.
+            unsafe { disk::release(self.map.as_mut_ptr().add(from), whole - from) };
         }
         // SAFETY: the range lies within the mapping and begins at a page.
         unsafe { disk::sync(self.map.as_mut_ptr().add(from), to - from) }

@@ -52,6 +52,8 @@ impl IndexFile {
             return Err(StoreError::format(path, reason));
         }
         let map = MmapOptions::new().map_raw(&file).map_err(StoreError::io("cannot map", path))?;
+        // Slots are touched at random, and items are written before they are read.
+        let _ = map.advise(memmap2::Advice::Random);
         let reserved = vec![false; length.div_ceil(CHUNK_BYTES)];
         let mut index = Self { path: path.to_owned(), file, map, sizes, reserved, header: Header::default() };
         index.header = index.read_header();
