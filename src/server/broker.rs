@@ -21,6 +21,7 @@ use crate::actors::catalog::offsets::{Lower, Offsets, Resets, ViewOffsets};
 use crate::actors::catalog::statistics::Statistics;
 use crate::actors::catalog::topics::{EnsureTopic, TopicConfig, TopicTable, Topics};
 use crate::actors::cluster::registration::{Registrar, Registration};
+use crate::actors::crash::CrashSession;
 use crate::actors::door::Door;
 use crate::actors::log::flusher::Fatal;
 use crate::actors::log::wall_clock_ms;
@@ -99,6 +100,12 @@ impl Broker {
         );
         let registration = registration.start();
         Ok(Broker { doors, address, fast_address, advertised, found, registration, listener, log, threads })
+    }
+
+    /// Ends the session with this peer by a panic.
+    #[doc(hidden)]
+    pub fn crash_session(&self, peer: SocketAddr) {
+        self.listener.do_send(CrashSession { peer });
     }
 
     /// Ends the broker in order, from the doors inwards: afterwards everything is on the disk.

@@ -285,6 +285,11 @@ impl Client {
         }
     }
 
+    /// Whether the answer came already.
+    pub fn has_answer(&self, opaque: i32) -> bool {
+        self.answers.contains_key(&opaque)
+    }
+
     /// The next frame; nothing when the connection ended.
     pub async fn frame(&mut self) -> Option<Answered> {
         loop {
