@@ -99,7 +99,9 @@ async fn a_directory_held_by_another_broker_is_left_alone() {
     let commit_log = files(&dir.path().join("commitlog"));
     let line = refused(&broker_arguments(dir.path()));
     assert!(line.contains(dir.path().to_str().unwrap()) && line.contains("another broker"), "{line}");
-    assert!(files(&dir.path().join("commitlog")).keys().eq(commit_log.keys()));
+    // The holder may have taken more space meanwhile.
+    let after = files(&dir.path().join("commitlog"));
+    assert!(commit_log.keys().all(|path| after.contains_key(path)));
     assert!(dir.path().join("abort").exists());
     // The holder does not notice.
     assert_eq!(client.send("T", 0, "", "again").await, 1);
