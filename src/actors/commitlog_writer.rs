@@ -29,7 +29,7 @@ use crate::actors::log::queues::{Dispatch, OpenQueue, Queues};
 use crate::actors::log::segments::{Advance, Prepared, SpaceFailed};
 use crate::actors::log::{LogClock, QueueSlot};
 use crate::protocol::names::LogOffset;
-use crate::protocol::record::{PHYSICAL_OFFSET_AT, QUEUE_OFFSET_AT};
+use crate::protocol::record::{BLANK_BYTES, PHYSICAL_OFFSET_AT, QUEUE_OFFSET_AT};
 use crate::store::commit_log::{CommitLog, Room};
 use crate::store::key_index::IndexedKey;
 
@@ -299,7 +299,7 @@ impl CommitlogWriter {
     fn advance(&mut self) {
         if self.log.end() - self.advanced >= ADVANCE_STEP_BYTES {
             self.advanced = self.log.end();
-            self.neighbours.segments.do_send(Advance { written: self.advanced });
+            self.neighbours.segments.do_send(Advance { written: self.advanced, needed: 0 });
         }
     }
 
@@ -308,7 +308,9 @@ impl CommitlogWriter {
             self.answer(append, Outcome::NoSpace);
             return;
         }
-        self.neighbours.segments.do_send(Advance { written: self.log.end() });
+        // Twice its size: the rest of a segment that cannot take it is passed over.
+        let needed = 2 * (append.batch.bytes.len() + BLANK_BYTES) as u64;
+        self.neighbours.segments.do_send(Advance { written: self.log.end(), needed });
         self.waiting.space.push_back(append);
     }
 
@@ -360,7 +362,7 @@ impl Actor for CommitlogWriter {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.neighbours.segments.do_send(Advance { written: self.log.end() });
+        self.neighbours.segments.do_send(Advance { written: self.log.end(), needed: 0 });
         ctx.run_later(self.settings.flush_interval, Self::flush_regularly);
         if self.settings.sync_flush {
             ctx.run_later(self.settings.sync_timeout / 8, Self::give_up_on_flush);

@@ -29,6 +29,8 @@ use bytes::Bytes;
 pub mod catalog;
 pub mod cluster;
 pub mod commitlog_writer;
+#[doc(hidden)]
+pub mod crash;
 pub mod door;
 pub mod log;
 pub mod namesrv;

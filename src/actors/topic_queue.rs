@@ -1,11 +1,11 @@
 //! One ConsumeQueue: where its messages lie, and who waits for more of them.
 //!
 //! Owns: the queue's files for reading, the entries that are not in them yet, its waiting pulls.
-//! Hears: [`Entries`], [`Ask`], [`WriteOut`] and [`Retire`] from its parent, [`EntriesWritten`] from the queue files.
+//! Hears: [`Entries`], [`Ask`], [`WriteOut`], [`Retire`] and `Stop` from its parent, [`EntriesWritten`] from the queue files.
 //! Tells: [`Pulled`] to sessions, [`WriteEntries`] to the queue files, [`Unwatched`] and [`Retired`] to its parent.
 //!
 //! Invariants: entries are dense; nothing is answered that lies beyond the readable end of the log; a waiting pull is
-//! answered when a message comes that its filter lets through, or at its deadline.
+//! answered when a message comes that its filter lets through, at its deadline, or when the queue ends.
 
 mod messages;
 mod pull;
@@ -21,6 +21,7 @@ pub use self::messages::{
 pub use self::pull::Limits;
 use self::pull::{Examined, Source};
 use self::tail::Tail;
+use crate::actors::Stop;
 use crate::actors::commitlog_writer::CloseQueue;
 use crate::actors::log::QueueSlot;
 use crate::actors::log::doors::{Boundary, QueueEntry, QueueError, QueueRange};
@@ -230,6 +231,13 @@ impl Actor for TopicQueue {
     }
 }
 
+impl Drop for TopicQueue {
+    /// Whoever still waits hears that the queue is gone, also when it ended by a panic.
+    fn drop(&mut self) {
+        self.waiting.drain(..).for_each(|waiting| waiting.pull.unavailable());
+    }
+}
+
 impl Handler<Entries> for TopicQueue {
     type Result = ();
 
@@ -298,5 +306,13 @@ impl Handler<Retire> for TopicQueue {
                 queue.roots.parent.1.do_send(Retired { slot: queue.roots.slot, end });
             }
         }));
+    }
+}
+
+impl Handler<Stop> for TopicQueue {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
     }
 }

@@ -3,8 +3,10 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 
 use actix_rt::System;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::actors::log::flusher::Fatal;
 use crate::config::{NamesrvAddress, Settings};
@@ -23,9 +25,10 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
     raise_descriptor_limit();
     let system = System::with_tokio_rt(small_runtime);
     system.block_on(async move {
+        let mut signals = StopSignals::hear();
         let running = Running::start(settings).await?;
         running.introduce();
-        stop_signal().await;
+        signals.received().await;
         tracing::info!("stopping");
         running.stop().await;
         tracing::info!("stopped in order");
@@ -113,14 +116,27 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     address
 }
 
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+/// Ctrl-C and SIGTERM, heard from the moment that this is made: one that comes during the start is not lost.
+struct StopSignals(Vec<Signal>);
+
+impl StopSignals {
+    fn hear() -> Self {
+        let heard = |kind| match signal(kind) {
+            Ok(signal) => Some(signal),
+            Err(error) => {
+                tracing::warn!(?kind, %error, "the signal cannot be heard; it ends the process without order");
+                None
+            }
+        };
+        Self([SignalKind::terminate(), SignalKind::interrupt()].into_iter().filter_map(heard).collect())
+    }
+
+    /// Returns when one of them came.
+    async fn received(&mut self) {
+        std::future::poll_fn(|task| {
+            let came = self.0.iter_mut().any(|signal| signal.poll_recv(task).is_ready());
+            if came { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }

@@ -1,6 +1,6 @@
 //! A broker, from its settings to its end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
@@ -19,15 +19,17 @@ use crate::actors::catalog::groups::{GroupTable, Groups};
 use crate::actors::catalog::members::{Members, SubscriptionTable};
 use crate::actors::catalog::offsets::{Lower, Offsets, Resets, ViewOffsets};
 use crate::actors::catalog::statistics::Statistics;
-use crate::actors::catalog::topics::{TopicTable, Topics};
+use crate::actors::catalog::topics::{EnsureTopic, TopicConfig, TopicTable, Topics};
 use crate::actors::cluster::registration::{Registrar, Registration};
+use crate::actors::crash::CrashSession;
 use crate::actors::door::Door;
 use crate::actors::log::flusher::Fatal;
 use crate::actors::log::wall_clock_ms;
 use crate::config::{self, Advertised, BrokerConfig};
 use crate::metrics::Metrics;
+use crate::protocol::names::Topic;
 use crate::store::StoreError;
-use crate::store::opening::Found;
+use crate::store::opening::{self, Found};
 
 /// Time that connections have to end in order.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
@@ -80,6 +82,7 @@ impl Broker {
         let told = format!("{}:{}", advertised.host, address.port());
         let doors = catalog(config, topics, &log, &threads, fatal, told.into())?;
         if found.crashed {
+            restore_topics(&doors).await?;
             lower_offsets(&doors).await?;
         }
         let desk = Desk::Broker(Arc::new(BrokerDesk {
@@ -97,6 +100,12 @@ impl Broker {
         );
         let registration = registration.start();
         Ok(Broker { doors, address, fast_address, advertised, found, registration, listener, log, threads })
+    }
+
+    /// Ends the session with this peer by a panic.
+    #[doc(hidden)]
+    pub fn crash_session(&self, peer: SocketAddr) {
+        self.listener.do_send(CrashSession { peer });
     }
 
     /// Ends the broker in order, from the doors inwards: afterwards everything is on the disk.
@@ -125,6 +134,27 @@ fn registrar(config: &BrokerConfig, address: &str) -> Registrar {
         address: address.to_owned(),
         ha_address: format!("{ha_host}:{}", config.network.ha_port()),
     }
+}
+
+/// The list of topics goes to its file a little after a change: after a crash it may lack topics that have messages.
+async fn restore_topics(doors: &BrokerDoors) -> Result<(), StartError> {
+    /// Queues of these belong to no topic of their own.
+    const LIGHT_QUEUE_PREFIX: &str = "%LMQ%";
+    let mut lost: BTreeMap<Topic, u32> = BTreeMap::new();
+    for key in opening::queues_on_disk(&doors.settings.now().store.data_dir)? {
+        if !doors.topics.table.contains(&key.topic) && !key.topic.starts_with(LIGHT_QUEUE_PREFIX) {
+            let queues = lost.entry(key.topic).or_default();
+            *queues = (*queues).max(key.queue.saturating_add(1));
+        }
+    }
+    for (topic, queues) in lost {
+        tracing::warn!(%topic, queues, "a topic with messages was not in the list of topics; it is made again");
+        let failed =
+            |error: &dyn std::fmt::Display| StartError::Catalog(format!("making topic {topic} again: {error}"));
+        let made = doors.topics.owner.ask(EnsureTopic { config: TopicConfig::new(topic.clone(), queues) }).await;
+        made.map_err(|e| failed(&e))?.map_err(|e| failed(&e))?;
+    }
+    Ok(())
 }
 
 /// After a crash the log may end before what a group has committed: the messages that come next would be passed over.

@@ -12,6 +12,7 @@ use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use tokio::net::TcpListener;
 
+use crate::actors::crash::CrashSession;
 use crate::actors::supervision::{End, Seat};
 use crate::actors::{ConnectionId, Stop};
 use crate::server::session::{Desk, Ends, Session};
@@ -155,6 +156,14 @@ impl Handler<SessionEnded> for Listener {
     fn handle(&mut self, ended: SessionEnded, _: &mut Self::Context) {
         self.sessions.remove(&ended.connection);
         self.tell_if_drained();
+    }
+}
+
+impl Handler<CrashSession> for Listener {
+    type Result = ();
+
+    fn handle(&mut self, crash: CrashSession, _: &mut Self::Context) {
+        self.sessions.values().for_each(|session| session.do_send(crash));
     }
 }
 

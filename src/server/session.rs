@@ -26,6 +26,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 pub use self::desk::{BrokerDesk, Desk};
 use self::outbox::Outbox;
 use crate::actors::commitlog_writer::{Appended, Batch, Reply};
+use crate::actors::crash::CrashSession;
 use crate::actors::topic_queue::{Pulled, PulledTo};
 use crate::actors::{ConnectionId, Peer, Push, Stop};
 use crate::protocol::code::ResponseCode;
@@ -371,6 +372,14 @@ impl Handler<Push> for Session {
             Ok(()) => self.send(&out, std::slice::from_ref(&push.body)),
             Err(error) => tracing::error!(%error, code = push.code, "a push has no wire form"),
         }
+    }
+}
+
+impl Handler<CrashSession> for Session {
+    type Result = ();
+
+    fn handle(&mut self, crash: CrashSession, _: &mut Self::Context) {
+        assert_ne!(crash.peer, self.ends.peer, "a crash was asked for");
     }
 }
 

@@ -14,7 +14,8 @@ use super::segment::Segment;
 use super::{StoreError, file_name};
 use crate::protocol::names::LogOffset;
 
-/// Segments that stay mapped for reading, the newest ones. Older ones are read through files.
+/// Segments that stay mapped for reading, the newest ones, and those that are not synced. Older ones are read through
+/// files.
 pub const MAPPED_SEGMENTS_MAX: usize = 4;
 
 /// Ends of the log, published by their owners and read by everyone.
@@ -88,7 +89,9 @@ impl LogView {
     pub fn push(&self, segment: Arc<Segment>) {
         let mut window = Vec::clone(&self.shared.window.load());
         window.push(MappedSegment { bytes: segment.bytes(), segment });
-        if window.len() > MAPPED_SEGMENTS_MAX {
+        // Many short segments may be ready ahead of the writer; what is not synced yet is needed for that.
+        let flushed = self.shared.ends.flushed.load(Ordering::Acquire);
+        if window.len() > MAPPED_SEGMENTS_MAX && window[0].segment.end() <= flushed {
             window.remove(0);
         }
         self.shared.window.store(Arc::new(window));

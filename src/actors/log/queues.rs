@@ -20,6 +20,7 @@ use super::QueueSlot;
 use super::queue_files::{Round, RoundId};
 use crate::actors::Stop;
 use crate::actors::commitlog_writer::{Notice, QueueOpened};
+use crate::actors::crash::{Crash, CrashQueue};
 use crate::actors::topic_queue::{Ask, Entries, QueueMessage, Retire, Retired, Unwatched, WriteOut};
 use crate::protocol::names::{LogOffset, QueueKey, QueueOffset};
 use crate::store::consume_queue::Entry;
@@ -152,7 +153,7 @@ impl Queues {
                 }
                 State::Open(_) => {}
                 State::Opening(opening) => whole &= opening.entries.is_empty(),
-                State::Broken => whole = false,
+                State::Broken { .. } => whole = false,
             }
         }
         if whole {
@@ -269,6 +270,16 @@ impl Handler<child::Ended> for Queues {
                 recipe.rebuild(ended.slot, key, ctx);
             }
         });
+    }
+}
+
+impl Handler<CrashQueue> for Queues {
+    type Result = ();
+
+    fn handle(&mut self, crash: CrashQueue, _: &mut Self::Context) {
+        if let Some(State::Open(queue)) = self.children.get(&crash.slot).map(|child| &child.state) {
+            queue.do_send(Crash);
+        }
     }
 }
 

@@ -34,6 +34,8 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 #[rtype(result = "()")]
 pub struct Advance {
     pub written: LogOffset,
+    /// Bytes behind `written` without which an append cannot go on; 0 when none waits.
+    pub needed: u64,
 }
 
 /// To the writer: it may write up to `upto`; `segment` where that reaches into a new one.
@@ -60,6 +62,8 @@ pub struct Segments {
     written: LogOffset,
     advanced_at: Instant,
     window: u64,
+    /// What the writer waits for, which may be more than the window.
+    needed: u64,
     failed: bool,
     writer: (Recipient<Prepared>, Recipient<SpaceFailed>),
 }
@@ -82,6 +86,7 @@ impl Segments {
             written: end,
             advanced_at: Instant::now(),
             window: WINDOW_BYTES_MIN,
+            needed: 0,
             failed: false,
             writer,
         })
@@ -100,7 +105,7 @@ impl Segments {
     }
 
     fn prepare(&mut self, ctx: &mut Context<Self>) {
-        while self.prepared < self.written + self.window {
+        while self.prepared < self.written + self.window.max(self.needed) {
             match self.step() {
                 Ok(segment) => {
                     if std::mem::take(&mut self.failed) {
@@ -135,11 +140,16 @@ impl Segments {
         Ok(made)
     }
 
+    /// Whether the writer waits, or soon will.
+    fn is_short(&self) -> bool {
+        self.prepared < self.written + STEP_BYTES.max(self.needed)
+    }
+
     fn fail(&mut self, error: StoreError, ctx: &mut Context<Self>) {
         if !std::mem::replace(&mut self.failed, true) {
             tracing::error!(%error, "no space for the log; sends are refused from the end of the window on");
         }
-        if self.prepared < self.written + STEP_BYTES {
+        if self.is_short() {
             self.writer.1.do_send(SpaceFailed { error: error.to_string() });
         }
         ctx.run_later(RETRY_DELAY, |segments, ctx| segments.prepare(ctx));
@@ -155,9 +165,10 @@ impl Handler<Advance> for Segments {
 
     fn handle(&mut self, advance: Advance, ctx: &mut Self::Context) {
         self.adapt(advance.written);
+        self.needed = advance.needed;
         if !self.failed {
             self.prepare(ctx);
-        } else if self.prepared < advance.written + STEP_BYTES {
+        } else if self.is_short() {
             self.writer.1.do_send(SpaceFailed { error: "the disk is full or fails".into() });
         }
     }

@@ -66,7 +66,7 @@ impl PullAsk {
 
     /// The queue has no actor now: the client is to ask again.
     pub fn unavailable(&self) {
-        let status = PullStatus::Failed("the queue is being rebuilt; try again".into());
+        let status = PullStatus::Failed("the queue is gone or being rebuilt; try again".into());
         self.reply.do_send(Pulled::without(self, status, self.from, QueueRange::default()));
     }
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::Queues;
+use crate::actors::Stop;
 use crate::actors::commitlog_writer::{CloseQueue, QueueOpened};
 use crate::actors::log::QueueSlot;
 use crate::actors::log::queue_files::{Round, WriteEntries};
 use crate::actors::supervision::{self, End};
 use crate::actors::topic_queue::{Ask, Entries, Limits, QueueMessage, QueueRoots, TopicQueue};
 use crate::protocol::names::{LogOffset, QueueKey, QueueOffset};
+use crate::store::births::TopicBirths;
 use crate::store::consume_queue::{self, ConsumeQueue};
 use crate::store::log_view::LogView;
 use crate::store::recovery::{self, DispatchRules};
@@ -19,6 +21,8 @@ use crate::store::recovery::{self, DispatchRules};
 /// First pause before a queue that ended is built again; doubled each time.
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
 const BACK_OFF_MAX: Duration = Duration::from_secs(10);
+/// After so many ends the pause is too long to let sends wait for it.
+const PATIENT_FAILURES: u32 = 5;
 /// Entries that a rebuilt queue keeps for others to write are written with the next round.
 type Unwritten = Vec<u8>;
 
@@ -88,6 +92,8 @@ impl QueueRecipe {
                 // An empty queue was empty at the start too, or the start would have filled it.
                 None => recipe.recovered_end,
             };
+            let births = TopicBirths::open(&recipe.root).map_err(|error| error.to_string())?;
+            let from = from.max(births.of(&key.topic));
             let unwritten = recipe.entries_in_log(&key, queue.end(), from)?;
             let end = queue.end() + (unwritten.len() / consume_queue::ENTRY_BYTES) as u64;
             Ok((queue, unwritten, end))
@@ -161,8 +167,10 @@ impl QueueRecipe {
 pub(super) enum State {
     Opening(Early),
     Open(Addr<TopicQueue>),
-    /// It ended by a panic, or its files cannot be opened; it is tried again later.
-    Broken,
+    /// It ended by a panic; it is built again soon. The writer may wait for its end.
+    Broken {
+        tell_writer: bool,
+    },
 }
 
 /// What came while the queue was being opened.
@@ -222,7 +230,7 @@ impl Child {
             State::Open(addr) => addr.do_send(entries),
             State::Opening(early) => early.entries.push(entries),
             // A rebuild reads them from the log.
-            State::Broken => {}
+            State::Broken { .. } => {}
         }
     }
 
@@ -237,7 +245,7 @@ impl Child {
         match &mut self.state {
             State::Open(addr) => addr.do_send(message),
             State::Opening(early) if early.asks.len() < waiting_max => early.asks.push(message),
-            State::Opening(_) | State::Broken => refuse(message),
+            State::Opening(_) | State::Broken { .. } => refuse(message),
         }
     }
 
@@ -245,6 +253,7 @@ impl Child {
     pub(super) fn tell_end(&mut self, slot: QueueSlot, writer: &Recipient<QueueOpened>) {
         match (&mut self.state, self.end) {
             (State::Opening(early), _) => early.tell_writer = true,
+            (State::Broken { tell_writer }, _) if self.failures <= PATIENT_FAILURES => *tell_writer = true,
             (State::Open(_), Some(next)) => writer.do_send(QueueOpened { slot, next: Ok(next) }),
             _ => writer.do_send(QueueOpened { slot, next: Err("the queue is being rebuilt".into()) }),
         }
@@ -284,7 +293,7 @@ impl Child {
 
     /// The actor ended by a panic; returns how long to wait before the next is built.
     pub(super) fn break_down(&mut self) -> Duration {
-        self.state = State::Broken;
+        self.state = State::Broken { tell_writer: false };
         self.watched = false;
         self.back_off()
     }
@@ -295,13 +304,16 @@ impl Child {
     }
 
     pub(super) fn reopen(&mut self) {
-        self.state = State::Opening(Early::default());
+        let tell_writer = matches!(self.state, State::Broken { tell_writer: true });
+        self.state = State::Opening(Early { tell_writer, ..Early::default() });
     }
 
-    /// The topic is deleted: the last address goes, and with it the actor.
+    /// The topic is deleted. Whoever waits hears so.
     pub(super) fn end(self) {
-        if let State::Opening(early) = self.state {
-            early.asks.into_iter().for_each(refuse);
+        match self.state {
+            State::Opening(early) => early.asks.into_iter().for_each(refuse),
+            State::Open(addr) => addr.do_send(Stop),
+            State::Broken { .. } => {}
         }
     }
 }

@@ -1,0 +1,44 @@
+//! Ends by a panic, on purpose: tests see with it that each parent keeps its rule. Nothing in a broker sends these.
+
+use std::net::SocketAddr;
+
+use actix::prelude::*;
+
+use super::catalog::{groups::Groups, members::Members, offsets::Offsets, statistics::Statistics, topics::Topics};
+use super::commitlog_writer::CommitlogWriter;
+use super::log::QueueSlot;
+use super::log::{index::Index, queue_files::QueueFiles, queues::Queues};
+use super::topic_queue::TopicQueue;
+
+/// Ends the receiver by a panic.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct Crash;
+
+/// To the parent of a topic queue: end it by a panic.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct CrashQueue {
+    pub slot: QueueSlot,
+}
+
+/// To the listener, which tells all sessions: the one with this peer ends by a panic.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct CrashSession {
+    pub peer: SocketAddr,
+}
+
+macro_rules! crash_on_demand {
+    ($($actor:ty),+) => {$(
+        impl Handler<Crash> for $actor {
+            type Result = ();
+
+            fn handle(&mut self, _: Crash, _: &mut Self::Context) {
+                panic!("a crash was asked for");
+            }
+        }
+    )+};
+}
+
+crash_on_demand!(CommitlogWriter, Groups, Index, Members, Offsets, QueueFiles, Queues, Statistics, TopicQueue, Topics);
