@@ -8,8 +8,8 @@ use std::task::Poll;
 use actix_rt::System;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::actors::log::flusher::Fatal;
 use crate::config::{NamesrvAddress, Settings};
+use crate::server::Fatal;
 use crate::server::broker::{Broker, StartError, raise_descriptor_limit};
 use crate::server::namesrv::NameServer;
 use crate::server::tree::small_runtime;

@@ -31,52 +31,42 @@
 
 use std::sync::Arc;
 
-mod backlog;
 mod brokers;
-mod core;
-mod desk;
+mod consume;
 mod error;
 mod heartbeat;
 mod home;
+mod hub;
 mod link;
 mod membership;
 mod message;
 mod name_servers;
-mod offsets;
 mod options;
 mod parcel;
 mod producer;
-mod pull;
-mod pull_consumer;
-mod push_consumer;
-mod push_options;
-mod queue_reader;
-mod received;
 mod route;
 mod routes;
-mod shares;
-mod subscription;
 
-pub use self::backlog::FlowLimits;
-use self::core::Core;
-pub use self::desk::{Listener, Outcome};
+pub use self::consume::backlog::FlowLimits;
+pub use self::consume::desk::{Listener, Outcome};
+pub use self::consume::pull_consumer::{PullConsumer, PullOptions};
+pub use self::consume::push_consumer::{PushConsumer, PushConsumerBuilder};
+pub use self::consume::push_options::{PushOptions, StartFrom, YoungTopics};
+pub use self::consume::received::ReceivedMessage;
+pub use self::consume::subscription::Filter;
 pub use self::error::{Access, ClientError, MessageError};
+use self::hub::Hub;
 pub use self::message::{BODY_BYTES_MAX, Message, SendReceipt, SendStatus};
 pub use self::options::{ClientOptions, NAME_SERVER};
 pub use self::producer::{Producer, ProducerOptions, Target};
-pub use self::pull_consumer::{PullConsumer, PullOptions};
-pub use self::push_consumer::{PushConsumer, PushConsumerBuilder};
-pub use self::push_options::{PushOptions, StartFrom, YoungTopics};
-pub use self::received::ReceivedMessage;
 use self::routes::Purpose;
-pub use self::subscription::Filter;
 pub use crate::rules::assignment::{AssignmentError, MessageQueue, Rooms, Strategy};
 
 /// A member of a cluster of brokers, with one client id and one connection to each broker. Clones are the same client.
 /// Its thread ends with [`Client::shutdown`], or when the last handle made from it is gone.
 #[derive(Debug, Clone)]
 pub struct Client {
-    core: Arc<Core>,
+    core: Arc<Hub>,
 }
 
 impl Client {
@@ -85,7 +75,7 @@ impl Client {
     /// # Errors
     /// When an option cannot be used.
     pub async fn connect(options: ClientOptions) -> Result<Self, ClientError> {
-        Ok(Self { core: Arc::new(Core::start(options).await?) })
+        Ok(Self { core: Arc::new(Hub::start(options).await?) })
     }
 
     /// A producer with RocketMQ's defaults.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::core::{Core, refused, unreadable};
 use super::error::{Access, ClientError};
+use super::hub::{Hub, refused, unreadable};
 use super::membership::{Join, Leave};
 use super::message::{Message, SendReceipt, SendStatus};
 use super::parcel::{self, Parcel};
@@ -71,14 +71,14 @@ pub enum Target<'a> {
 /// ```
 #[derive(Debug)]
 pub struct Producer {
-    core: Arc<Core>,
+    core: Arc<Hub>,
     options: ProducerOptions,
     turn: AtomicUsize,
     left: AtomicBool,
 }
 
 impl Producer {
-    pub(super) async fn start(core: Arc<Core>, options: ProducerOptions) -> Result<Self, ClientError> {
+    pub(super) async fn start(core: Arc<Hub>, options: ProducerOptions) -> Result<Self, ClientError> {
         let named = check_name(&options.group, GROUP_BYTES_MAX);
         named.map_err(|reason| ClientError::Name { kind: "group", name: options.group.clone(), reason })?;
         core.join(Join::Producer(options.group.clone())).await?;

@@ -80,7 +80,7 @@ impl Broker {
         let found = log.found;
         let send_rules = SendRules::new(&config, store_host);
         let told = format!("{}:{}", advertised.host, address.port());
-        let doors = catalog(config, topics, &log, &threads, fatal, told.into())?;
+        let doors = catalog((config, told.into()), topics, &log, &threads, fatal)?;
         if found.crashed {
             restore_topics(&doors).await?;
             lower_offsets(&doors).await?;
@@ -210,12 +210,11 @@ fn resolve(advertised: &Advertised) -> Result<IpAddr, StartError> {
 
 /// Starts the owners of read-mostly facts.
 fn catalog(
-    config: BrokerConfig,
+    (config, address): (BrokerConfig, Arc<str>),
     table: Arc<TopicTable>,
     log: &LogTree,
     threads: &Threads,
     fatal: &Fatal,
-    address: Arc<str>,
 ) -> Result<BrokerDoors, StartError> {
     let settings = LiveSettings::new(Arc::new(ArcSwap::from_pointee(config)));
     let current = settings.current.clone();

@@ -7,3 +7,5 @@ pub mod namesrv;
 pub mod requests;
 pub mod session;
 pub mod tree;
+
+pub use crate::actors::log::flusher::Fatal;

@@ -121,9 +121,17 @@ pub struct Session {
     /// Codec of the last request: what the broker says by itself is written in it.
     codec: Codec,
     heard_at: Instant,
-    closing: bool,
+    stage: Stage,
+}
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
     /// The server stops: what is under way is finished, what comes is refused.
-    draining: bool,
+    Draining,
+    /// Nothing more is read or sent.
+    Closing,
 }
 
 /// Where the others answer to.
@@ -165,8 +173,7 @@ impl Session {
             credit: Credit::default(),
             codec: Codec::Json,
             heard_at: Instant::now(),
-            closing: false,
-            draining: false,
+            stage: Stage::Open,
         }
     }
 
@@ -179,7 +186,7 @@ impl Session {
         }
         let call = Call::of(&head, frame.codec);
         self.codec = frame.codec;
-        if self.draining {
+        if self.stage == Stage::Draining {
             let remark = "the server is shutting down; another one serves";
             self.answer(call, &Refusal::new(stopping_code(head.version), remark).into());
             return Ok(());
@@ -233,7 +240,7 @@ impl Session {
 
     /// Sends bytes now as far as the socket takes them; the rest follows when it does.
     fn send(&mut self, head: &[u8], body: &[Bytes]) {
-        let Some(socket) = self.writing.as_ref().filter(|_| !self.closing) else { return };
+        let Some(socket) = self.writing.as_ref().filter(|_| self.stage != Stage::Closing) else { return };
         if let Err(error) = self.outbox.send(socket, head, body) {
             self.close(&error.to_string());
         } else if self.outbox.waiting_bytes() > OUTBOX_BYTES_MAX {
@@ -243,7 +250,7 @@ impl Session {
 
     /// Ends the connection: one line for the log where the reason is of interest.
     fn close(&mut self, reason: &str) {
-        if !std::mem::replace(&mut self.closing, true) {
+        if std::mem::replace(&mut self.stage, Stage::Closing) != Stage::Closing {
             tracing::info!(peer = %self.ends.peer, reason, "closing the connection");
         }
     }
@@ -261,7 +268,7 @@ impl Session {
     /// messages are not waited for.
     fn end_if_drained(&mut self, ctx: &mut Context<Self>) {
         let under_way = self.credit.appending_bytes > 0 || self.credit.handled > 0 || self.outbox.waiting_bytes() > 0;
-        if self.draining && !under_way {
+        if self.stage == Stage::Draining && !under_way {
             ctx.stop();
         }
     }
@@ -274,7 +281,7 @@ impl Session {
         } else if self.heard_at.elapsed() > idle_max && self.outbox.idle_for() > idle_max {
             self.close("idle");
         }
-        if self.closing {
+        if self.stage == Stage::Closing {
             ctx.stop();
         } else {
             ctx.run_later(idle_max / 4, Self::look_after);
@@ -387,7 +394,7 @@ impl Handler<Stop> for Session {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        self.draining = true;
+        self.stage = Stage::Draining;
         self.end_if_drained(ctx);
     }
 }

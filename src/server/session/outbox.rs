@@ -11,7 +11,7 @@ use actix::prelude::*;
 use bytes::{Buf, Bytes};
 use tokio::net::tcp::OwnedWriteHalf;
 
-use super::Session;
+use super::{Session, Stage};
 
 /// Pieces that one system call takes.
 const SLICES_MAX: usize = 64;
@@ -140,7 +140,7 @@ impl ActorFuture<Session> for Draining {
         ctx: &mut Context<Session>,
         task: &mut Wakeful<'_>,
     ) -> Poll<()> {
-        while session.outbox.waiting_bytes > 0 && !session.closing {
+        while session.outbox.waiting_bytes > 0 && session.stage != Stage::Closing {
             match self.socket.as_ref().as_ref().poll_write_ready(task) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => session.close(&error.to_string()),
@@ -151,7 +151,7 @@ impl ActorFuture<Session> for Draining {
                 }
             }
         }
-        if session.closing {
+        if session.stage == Stage::Closing {
             ctx.stop();
             return Poll::Ready(());
         }

@@ -9,7 +9,7 @@ use actix::prelude::*;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 
-use super::Session;
+use super::{Session, Stage};
 use crate::protocol::frame::{self, FrameError};
 
 /// Bytes that one read takes at most.
@@ -46,7 +46,7 @@ impl Reading {
                 }
                 Err(error) => {
                     tracing::debug!(peer = %session.ends.peer, %error, "the connection broke");
-                    session.closing = true;
+                    session.stage = Stage::Closing;
                 }
             }
             Poll::Ready(())
@@ -69,7 +69,7 @@ impl ActorFuture<Session> for Reading {
                 return Poll::Pending;
             }
             std::task::ready!(self.read(session, ctx, task));
-            if session.closing {
+            if session.stage == Stage::Closing {
                 ctx.stop();
                 return Poll::Ready(());
             }
@@ -84,7 +84,7 @@ impl Session {
         if !self.inbox.is_empty() {
             tracing::debug!(peer = %self.ends.peer, "the peer hung up in the middle of a frame");
         }
-        self.closing = true;
+        self.stage = Stage::Closing;
     }
 
     /// Takes all whole frames of what was read and keeps the rest.

@@ -30,7 +30,7 @@ struct Entry {
 
 /// Entries in the order of their offsets.
 #[derive(Debug)]
-pub(super) struct Backlog {
+pub(in crate::client) struct Backlog {
     entries: VecDeque<Entry>,
     open: usize,
     bytes: usize,
@@ -39,22 +39,22 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    pub(super) fn new(next: i64) -> Self {
+    pub(in crate::client) fn new(next: i64) -> Self {
         Self { entries: VecDeque::new(), open: 0, bytes: 0, next }
     }
 
-    pub(super) fn next(&self) -> i64 {
+    pub(in crate::client) fn next(&self) -> i64 {
         self.next
     }
 
     /// Everything below is consumed.
-    pub(super) fn committable(&self) -> i64 {
+    pub(in crate::client) fn committable(&self) -> i64 {
         self.entries.front().map_or(self.next, |entry| entry.offset)
     }
 
     /// Takes what a pull brought; `next` is where the next one begins. Messages that are known already are left out of
     /// what comes back.
-    pub(super) fn add(&mut self, mut messages: Vec<ReceivedMessage>, next: i64) -> Vec<ReceivedMessage> {
+    pub(in crate::client) fn add(&mut self, mut messages: Vec<ReceivedMessage>, next: i64) -> Vec<ReceivedMessage> {
         let known = self.entries.back().map(|entry| entry.offset);
         messages.retain(|message| known.is_none_or(|known| message.queue_offset > known));
         for message in &messages {
@@ -66,7 +66,7 @@ impl Backlog {
         messages
     }
 
-    pub(super) fn finish(&mut self, offset: i64) {
+    pub(in crate::client) fn finish(&mut self, offset: i64) {
         let Ok(at) = self.entries.binary_search_by_key(&offset, |entry| entry.offset) else {
             return;
         };
@@ -81,7 +81,7 @@ impl Backlog {
         }
     }
 
-    pub(super) fn is_full(&self, limits: &FlowLimits) -> bool {
+    pub(in crate::client) fn is_full(&self, limits: &FlowLimits) -> bool {
         let span = match (self.entries.front(), self.entries.back()) {
             (Some(first), Some(last)) => last.offset - first.offset,
             _ => 0,

@@ -9,15 +9,15 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::core::Core;
-use super::error::ClientError;
-use super::membership::{Join, Leave};
 use super::offsets::Uncommitted;
 use super::pull::{Pull, Pulled};
 use super::received::ReceivedMessage;
-use super::route::MASTER;
-use super::routes::Purpose;
 use super::subscription::{Filter, Subscription};
+use crate::client::error::ClientError;
+use crate::client::hub::Hub;
+use crate::client::membership::{Join, Leave};
+use crate::client::route::MASTER;
+use crate::client::routes::Purpose;
 use crate::protocol::body::clients::{ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel};
 use crate::protocol::names::{GROUP_BYTES_MAX, check_name};
 use crate::rules::assignment::MessageQueue;
@@ -60,7 +60,7 @@ impl PullOptions {
 /// ```
 #[derive(Debug)]
 pub struct PullConsumer {
-    core: Arc<Core>,
+    core: Arc<Hub>,
     options: PullOptions,
     assigned: BTreeMap<MessageQueue, Assigned>,
     /// Answers under way. The questions are asked on the client's thread, also while nobody polls.
@@ -86,7 +86,7 @@ struct Assigned {
 type Answer = (MessageQueue, u64, Result<Pulled, ClientError>);
 
 impl PullConsumer {
-    pub(super) async fn start(core: Arc<Core>, options: PullOptions) -> Result<Self, ClientError> {
+    pub(in crate::client) async fn start(core: Arc<Hub>, options: PullOptions) -> Result<Self, ClientError> {
         let named = check_name(&options.group, GROUP_BYTES_MAX);
         named.map_err(|reason| ClientError::Name { kind: "group", name: options.group.clone(), reason })?;
         let data = ConsumerData {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::backlog::FlowLimits;
-use super::error::ClientError;
+use crate::client::error::ClientError;
 use crate::protocol::names::{GROUP_BYTES_MAX, check_name};
 use crate::rules::assignment::Strategy;
 
@@ -33,7 +33,7 @@ pub enum YoungTopics {
     AsAsked,
 }
 
-/// Options of a [`PushConsumer`](super::PushConsumer). The defaults are RocketMQ's.
+/// Options of a [`PushConsumer`](crate::client::PushConsumer). The defaults are RocketMQ's.
 #[derive(Debug, Clone)]
 pub struct PushOptions {
     /// The consumers that share the work; all of them must subscribe to the same.
@@ -54,7 +54,7 @@ pub struct PushOptions {
     pub commit_interval: Duration,
     /// Wait before messages that a listener gave back come again.
     pub retry_delay: Duration,
-    /// How long [`PushConsumer::shutdown`](super::PushConsumer::shutdown) waits for listeners that run.
+    /// How long [`PushConsumer::shutdown`](crate::client::PushConsumer::shutdown) waits for listeners that run.
     pub patience: Duration,
 }
 
@@ -76,7 +76,7 @@ impl PushOptions {
         }
     }
 
-    pub(super) fn check(&self) -> Result<(), ClientError> {
+    pub(in crate::client) fn check(&self) -> Result<(), ClientError> {
         let named = check_name(&self.group, GROUP_BYTES_MAX);
         named.map_err(|reason| ClientError::Name { kind: "group", name: self.group.clone(), reason })?;
         let wrong = |option, reason: String| Err(ClientError::Option { option, reason });

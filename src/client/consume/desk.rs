@@ -46,10 +46,10 @@ where
 /// To a queue's reader: look into its [`Returns`].
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Returned;
+pub(in crate::client) struct Returned;
 
 /// Where workers put what was done with one queue's messages. One notice tells of many.
-pub(super) struct Returns {
+pub(in crate::client) struct Returns {
     /// The queue went to another member: nobody needs to consume what still waits.
     closed: AtomicBool,
     finished: Mutex<Vec<(Vec<ReceivedMessage>, Outcome)>>,
@@ -57,15 +57,15 @@ pub(super) struct Returns {
 }
 
 impl Returns {
-    pub(super) fn new(reader: Recipient<Returned>) -> Self {
+    pub(in crate::client) fn new(reader: Recipient<Returned>) -> Self {
         Self { closed: AtomicBool::new(false), finished: Mutex::default(), reader }
     }
 
-    pub(super) fn close(&self) {
+    pub(in crate::client) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
 
-    pub(super) fn take(&self) -> Vec<(Vec<ReceivedMessage>, Outcome)> {
+    pub(in crate::client) fn take(&self) -> Vec<(Vec<ReceivedMessage>, Outcome)> {
         std::mem::take(&mut *lock(&self.finished))
     }
 
@@ -86,7 +86,7 @@ struct Work {
 }
 
 /// The queue between readers and workers of one consumer. Its length is bounded by the flow limits of the queues read.
-pub(super) struct Desk {
+pub(in crate::client) struct Desk {
     waiting: Mutex<VecDeque<Work>>,
     ready: Semaphore,
     workers: Mutex<Vec<JoinHandle<()>>>,
@@ -99,7 +99,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Desk {
     /// Starts `concurrency` workers on `runtime`.
-    pub(super) fn open<L: Listener>(listener: L, concurrency: usize, runtime: &Handle) -> Arc<Self> {
+    pub(in crate::client) fn open<L: Listener>(listener: L, concurrency: usize, runtime: &Handle) -> Arc<Self> {
         let desk = Arc::new(Self { waiting: Mutex::default(), ready: Semaphore::new(0), workers: Mutex::default() });
         let listener = Arc::new(listener);
         let start = |_| runtime.spawn(work(Arc::clone(&desk), Arc::clone(&listener)));
@@ -109,7 +109,7 @@ impl Desk {
     }
 
     /// Hands `messages` to the workers in batches of `batch`.
-    pub(super) fn put(&self, messages: Vec<ReceivedMessage>, batch: usize, returns: &Arc<Returns>) {
+    pub(in crate::client) fn put(&self, messages: Vec<ReceivedMessage>, batch: usize, returns: &Arc<Returns>) {
         let mut messages = messages.into_iter();
         let mut count = 0;
         let mut waiting = lock(&self.waiting);
@@ -126,7 +126,7 @@ impl Desk {
     }
 
     /// Hands nothing out any more and waits for listeners that run, at most `patience`; then they are dropped.
-    pub(super) async fn close(&self, patience: Duration) {
+    pub(in crate::client) async fn close(&self, patience: Duration) {
         self.ready.close();
         lock(&self.waiting).clear();
         let deadline = Instant::now() + patience;

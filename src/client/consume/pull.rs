@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::{Core, refused, unreadable};
-use super::error::ClientError;
 use super::offsets::number;
 use super::received::{self, ReceivedMessage};
-use super::route::MASTER;
 use super::subscription::Subscription;
+use crate::client::error::ClientError;
+use crate::client::hub::{Hub, refused, unreadable};
+use crate::client::route::MASTER;
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::header::pull::{PullMessageRequest, PullMessageResponse};
 use crate::rules::assignment::MessageQueue;
@@ -22,36 +22,36 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
 /// What is asked.
 #[derive(Debug, Clone)]
-pub(super) struct Pull {
-    pub(super) group: Arc<str>,
-    pub(super) subscription: Arc<Subscription>,
-    pub(super) queue: Arc<MessageQueue>,
-    pub(super) offset: i64,
+pub(in crate::client) struct Pull {
+    pub(in crate::client) group: Arc<str>,
+    pub(in crate::client) subscription: Arc<Subscription>,
+    pub(in crate::client) queue: Arc<MessageQueue>,
+    pub(in crate::client) offset: i64,
     /// Committed on the way, when it is more than 0 and the broker is a master.
-    pub(super) commit: i64,
+    pub(in crate::client) commit: i64,
     /// Most messages, as far as the broker gives so many.
-    pub(super) count: i32,
+    pub(in crate::client) count: i32,
     /// How long the broker may hold the question; zero for an answer at once.
-    pub(super) hold: Duration,
+    pub(in crate::client) hold: Duration,
     /// Which broker of the name to ask.
-    pub(super) broker_id: i64,
+    pub(in crate::client) broker_id: i64,
 }
 
 /// What came.
 #[derive(Debug)]
-pub(super) struct Pulled {
+pub(in crate::client) struct Pulled {
     /// Only what the subscription wants.
-    pub(super) messages: Vec<ReceivedMessage>,
+    pub(in crate::client) messages: Vec<ReceivedMessage>,
     /// Where to go on.
-    pub(super) next: i64,
+    pub(in crate::client) next: i64,
     /// The asked offset was outside the queue.
-    pub(super) moved: bool,
+    pub(in crate::client) moved: bool,
     /// Which broker of the name to ask next.
-    pub(super) broker_id: i64,
+    pub(in crate::client) broker_id: i64,
 }
 
 impl Pull {
-    pub(super) async fn ask(&self, core: &Core) -> Result<Pulled, ClientError> {
+    pub(in crate::client) async fn ask(&self, core: &Hub) -> Result<Pulled, ClientError> {
         let (channel, broker_id) = core.broker(&self.queue.broker, self.broker_id).await?;
         let code = RequestCode::PullMessage.number();
         let reply = channel.request(code, &self.header(broker_id), b"", self.hold + ANSWER_WITHIN).await?;

@@ -13,15 +13,15 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::backlog::Backlog;
-use super::core::Core;
 use super::desk::{Desk, Outcome, Returned, Returns};
-use super::error::ClientError;
 use super::offsets::Uncommitted;
 use super::pull::{Pull, Pulled};
 use super::push_options::{PushOptions, StartFrom, YoungTopics};
 use super::received::ReceivedMessage;
-use super::route::MASTER;
 use super::subscription::Subscription;
+use crate::client::error::ClientError;
+use crate::client::hub::Hub;
+use crate::client::route::MASTER;
 use crate::protocol::code::ResponseCode;
 use crate::rules::assignment::MessageQueue;
 
@@ -34,14 +34,14 @@ const AFTER_FLOW_CONTROL: Duration = Duration::from_millis(20);
 
 /// What may be committed; below 0 while that is not known.
 #[derive(Debug)]
-pub(super) struct Progress(AtomicI64);
+pub(in crate::client) struct Progress(AtomicI64);
 
 impl Progress {
-    pub(super) fn unknown() -> Self {
+    pub(in crate::client) fn unknown() -> Self {
         Self(AtomicI64::new(-1))
     }
 
-    pub(super) fn committable(&self) -> Option<i64> {
+    pub(in crate::client) fn committable(&self) -> Option<i64> {
         Some(self.0.load(Ordering::Acquire)).filter(|offset| *offset >= 0)
     }
 
@@ -53,7 +53,7 @@ impl Progress {
 /// From the consumer: pull no more until told so.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) enum Flow {
+pub(in crate::client) enum Flow {
     Suspend,
     Resume,
 }
@@ -61,22 +61,22 @@ pub(super) enum Flow {
 /// From the consumer: the queue is no longer ours. Answered when the progress is final.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Close;
+pub(in crate::client) struct Close;
 
 /// What a reader needs of its consumer.
 #[derive(Clone)]
-pub(super) struct Reading {
-    pub(super) core: Arc<Core>,
-    pub(super) options: Arc<PushOptions>,
-    pub(super) subscription: Arc<Subscription>,
-    pub(super) desk: Arc<Desk>,
-    pub(super) queue: Arc<MessageQueue>,
-    pub(super) progress: Arc<Progress>,
+pub(in crate::client) struct Reading {
+    pub(in crate::client) core: Arc<Hub>,
+    pub(in crate::client) options: Arc<PushOptions>,
+    pub(in crate::client) subscription: Arc<Subscription>,
+    pub(in crate::client) desk: Arc<Desk>,
+    pub(in crate::client) queue: Arc<MessageQueue>,
+    pub(in crate::client) progress: Arc<Progress>,
     /// Wait before the first question.
-    pub(super) grace: Duration,
+    pub(in crate::client) grace: Duration,
 }
 
-pub(super) struct QueueReader {
+pub(in crate::client) struct QueueReader {
     reading: Reading,
     returns: Arc<Returns>,
     /// `None` until it is known where to begin.
@@ -87,7 +87,7 @@ pub(super) struct QueueReader {
 }
 
 impl QueueReader {
-    pub(super) fn start(reading: Reading) -> Addr<Self> {
+    pub(in crate::client) fn start(reading: Reading) -> Addr<Self> {
         Self::create(|ctx| {
             let returns = Arc::new(Returns::new(ctx.address().recipient()));
             Self { reading, returns, backlog: None, broker_id: MASTER, pulling: false, suspended: false }

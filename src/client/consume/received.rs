@@ -96,7 +96,7 @@ impl ReceivedMessage {
 ///
 /// # Errors
 /// When the bytes are no records. A body that cannot be inflated is handed over as it is, as RocketMQ does.
-pub(super) fn read(queue: &Arc<MessageQueue>, answer: &Bytes) -> Result<Vec<ReceivedMessage>, RecordError> {
+pub(in crate::client) fn read(queue: &Arc<MessageQueue>, answer: &Bytes) -> Result<Vec<ReceivedMessage>, RecordError> {
     let mut messages = Vec::new();
     let mut rest = &answer[..];
     while !rest.is_empty() {

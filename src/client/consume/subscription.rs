@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::parcel::now_ms;
 use super::received::ReceivedMessage;
+use crate::client::parcel::now_ms;
 use crate::protocol::body::clients::SubscriptionData;
 use crate::protocol::hash::hash;
 
@@ -30,16 +30,16 @@ impl From<&str> for Filter {
 
 /// A filter, taken apart once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Subscription {
-    pub(super) topic: Arc<str>,
-    pub(super) expression: String,
-    pub(super) expression_type: &'static str,
+pub(in crate::client) struct Subscription {
+    pub(in crate::client) topic: Arc<str>,
+    pub(in crate::client) expression: String,
+    pub(in crate::client) expression_type: &'static str,
     tags: Vec<String>,
-    pub(super) version: i64,
+    pub(in crate::client) version: i64,
 }
 
 impl Subscription {
-    pub(super) fn new(topic: &str, filter: &Filter) -> Self {
+    pub(in crate::client) fn new(topic: &str, filter: &Filter) -> Self {
         let (expression, expression_type) = match filter {
             Filter::All => ("*", "TAG"),
             Filter::Tags(tags) => (tags.as_str(), "TAG"),
@@ -55,11 +55,11 @@ impl Subscription {
     }
 
     /// Brokers filter tags by their hash; two tags may share one.
-    pub(super) fn wants(&self, message: &ReceivedMessage) -> bool {
+    pub(in crate::client) fn wants(&self, message: &ReceivedMessage) -> bool {
         self.tags.is_empty() || message.tags().is_some_and(|tag| self.tags.iter().any(|wanted| wanted == tag))
     }
 
-    pub(super) fn data(&self) -> SubscriptionData {
+    pub(in crate::client) fn data(&self) -> SubscriptionData {
         SubscriptionData {
             class_filter_mode: false,
             code_set: self.tags.iter().map(|tag| hash(tag)).collect(),

@@ -7,15 +7,15 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::runtime::Handle;
 
-use super::core::Core;
 use super::desk::{Desk, Listener};
-use super::error::ClientError;
-use super::membership::{Join, Leave};
 use super::push_options::{PushOptions, StartFrom};
-use super::routes::Purpose;
 use super::shares::{Finish, FlowState, Holdings, Positions, SetFlow, Shares};
 use super::subscription::{Filter, Subscription};
 use crate::actors::rebalance::{INTERVAL, Rebalance, Retire, Sharing, Subscribe};
+use crate::client::error::ClientError;
+use crate::client::hub::Hub;
+use crate::client::membership::{Join, Leave};
+use crate::client::routes::Purpose;
 use crate::protocol::body::clients::{ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel};
 use crate::protocol::names::{DERIVED_TOPIC_BYTES_MAX, Group, Topic, check_name};
 use crate::rules::assignment::MessageQueue;
@@ -24,13 +24,13 @@ use crate::rules::assignment::MessageQueue;
 #[must_use = "nothing is consumed until start is called"]
 #[derive(Debug)]
 pub struct PushConsumerBuilder {
-    core: Arc<Core>,
+    core: Arc<Hub>,
     options: PushOptions,
     subscriptions: Vec<(String, Filter)>,
 }
 
 impl PushConsumerBuilder {
-    pub(super) fn new(core: Arc<Core>, options: PushOptions) -> Self {
+    pub(in crate::client) fn new(core: Arc<Hub>, options: PushOptions) -> Self {
         Self { core, options, subscriptions: Vec::new() }
     }
 
@@ -138,7 +138,7 @@ fn consumer_data(options: &PushOptions, subscriptions: &BTreeMap<Arc<str>, Arc<S
 /// # }
 /// ```
 pub struct PushConsumer {
-    core: Arc<Core>,
+    core: Arc<Hub>,
     group: String,
     patience: Duration,
     desk: Arc<Desk>,

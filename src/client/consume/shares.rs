@@ -12,14 +12,14 @@ use std::time::Duration;
 use actix::prelude::*;
 use futures_util::future::join_all;
 
-use super::core::{Core, ask, unreadable};
 use super::desk::Desk;
-use super::error::{Access, ClientError};
 use super::push_options::PushOptions;
 use super::queue_reader::{Close, Flow, Progress, QueueReader, Reading};
-use super::routes::Purpose;
 use super::subscription::Subscription;
 use crate::actors::rebalance::{Assigned, Survey, View};
+use crate::client::error::{Access, ClientError};
+use crate::client::hub::{Hub, ask, unreadable};
+use crate::client::routes::Purpose;
 use crate::protocol::body::Body;
 use crate::protocol::body::clients::ConsumerList;
 use crate::protocol::code::RequestCode;
@@ -33,10 +33,10 @@ const HANDOVER_GRACE: Duration = Duration::from_millis(200);
 /// From the consumer's handle.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct SetFlow(pub(super) FlowState);
+pub(in crate::client) struct SetFlow(pub(in crate::client) FlowState);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FlowState {
+pub(in crate::client) enum FlowState {
     Flowing,
     Suspended,
 }
@@ -44,17 +44,17 @@ pub(super) enum FlowState {
 /// From the consumer's handle: which queues are read now?
 #[derive(Message)]
 #[rtype(result = "Vec<MessageQueue>")]
-pub(super) struct Holdings;
+pub(in crate::client) struct Holdings;
 
 /// From the consumer's handle: how far is each queue consumed? `None` until every topic that exists was shared out.
 #[derive(Message)]
 #[rtype(result = "Option<Vec<(MessageQueue, i64)>>")]
-pub(super) struct Positions;
+pub(in crate::client) struct Positions;
 
 /// From the consumer's handle: read no more, commit, and end. Answered when that is done.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Finish;
+pub(in crate::client) struct Finish;
 
 struct Held {
     reader: Addr<QueueReader>,
@@ -62,8 +62,8 @@ struct Held {
     committed: Option<i64>,
 }
 
-pub(super) struct Shares {
-    core: Arc<Core>,
+pub(in crate::client) struct Shares {
+    core: Arc<Hub>,
     options: Arc<PushOptions>,
     subscriptions: BTreeMap<Arc<str>, Arc<Subscription>>,
     desk: Arc<Desk>,
@@ -74,8 +74,8 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    pub(super) fn new(
-        core: Arc<Core>,
+    pub(in crate::client) fn new(
+        core: Arc<Hub>,
         options: Arc<PushOptions>,
         subscriptions: BTreeMap<Arc<str>, Arc<Subscription>>,
         desk: Arc<Desk>,
@@ -168,7 +168,7 @@ impl Shares {
 struct NotCommitted(MessageQueue);
 
 /// Ends a reader and commits how far it came.
-async fn give_up(core: Arc<Core>, group: String, queue: MessageQueue, held: Held) {
+async fn give_up(core: Arc<Hub>, group: String, queue: MessageQueue, held: Held) {
     // A reader that is gone already has published all it knew.
     let _ = held.reader.send(Close).await;
     let committable = held.progress.committable();
@@ -180,7 +180,7 @@ async fn give_up(core: Arc<Core>, group: String, queue: MessageQueue, held: Held
 }
 
 /// All queues and members, as name servers and one of the topic's brokers know them.
-async fn view(core: &Core, group: &str, topic: &Arc<str>) -> Result<View, ClientError> {
+async fn view(core: &Hub, group: &str, topic: &Arc<str>) -> Result<View, ClientError> {
     let route = core.route(topic, Purpose::Existing).await?;
     let queues: Vec<_> = route.readable.iter().map(|queue| MessageQueue::clone(queue)).collect();
     let Some(queue) = route.readable.first() else {
@@ -196,7 +196,7 @@ async fn view(core: &Core, group: &str, topic: &Arc<str>) -> Result<View, Client
     Ok(View { topic: Arc::clone(topic), queues, members: members? })
 }
 
-async fn members(core: &Core, group: &str, broker: &str) -> Result<Vec<String>, ClientError> {
+async fn members(core: &Hub, group: &str, broker: &str) -> Result<Vec<String>, ClientError> {
     let channel = core.master(broker).await?;
     let header = GetConsumerListByGroupRequest { consumer_group: group.to_owned() };
     let code = RequestCode::GetConsumerListByGroup;

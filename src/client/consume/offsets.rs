@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::core::{Core, ask, refused, unreadable};
-use super::error::ClientError;
+use crate::client::error::ClientError;
+use crate::client::hub::{Hub, ask, refused, unreadable};
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::header::offsets::{
     GetMaxOffsetRequest, GetMaxOffsetResponse, GetMinOffsetRequest, GetMinOffsetResponse, QueryConsumerOffsetRequest,
@@ -13,20 +13,20 @@ use crate::rules::assignment::MessageQueue;
 
 /// What a broker answers for a group that never committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Uncommitted {
+pub(in crate::client) enum Uncommitted {
     /// 0 while the queue still has its first message, so that a young topic is read from its start: RocketMQ's rule.
     MayBeZero,
     /// Nothing.
     IsNone,
 }
 
-impl Core {
+impl Hub {
     fn wait(&self) -> Duration {
         self.options.request_timeout
     }
 
     /// The offset that `group` committed.
-    pub(super) async fn committed(
+    pub(in crate::client) async fn committed(
         &self,
         group: &str,
         queue: &MessageQueue,
@@ -51,7 +51,12 @@ impl Core {
         }
     }
 
-    pub(super) async fn commit(&self, group: &str, queue: &MessageQueue, offset: i64) -> Result<(), ClientError> {
+    pub(in crate::client) async fn commit(
+        &self,
+        group: &str,
+        queue: &MessageQueue,
+        offset: i64,
+    ) -> Result<(), ClientError> {
         let channel = self.master(&queue.broker).await?;
         let header = UpdateConsumerOffsetRequest {
             consumer_group: group.to_owned(),
@@ -63,7 +68,7 @@ impl Core {
     }
 
     /// The first offset that the queue still holds.
-    pub(super) async fn min_offset(&self, queue: &MessageQueue) -> Result<i64, ClientError> {
+    pub(in crate::client) async fn min_offset(&self, queue: &MessageQueue) -> Result<i64, ClientError> {
         let channel = self.master(&queue.broker).await?;
         let header = GetMinOffsetRequest { topic: queue.topic.to_string(), queue_id: number(queue) };
         let reply = ask(&channel, RequestCode::GetMinOffset, &header, b"", self.wait()).await?;
@@ -72,7 +77,7 @@ impl Core {
     }
 
     /// One past the last offset that consumers may read.
-    pub(super) async fn max_offset(&self, queue: &MessageQueue) -> Result<i64, ClientError> {
+    pub(in crate::client) async fn max_offset(&self, queue: &MessageQueue) -> Result<i64, ClientError> {
         let channel = self.master(&queue.broker).await?;
         let topic = queue.topic.to_string();
         let header = GetMaxOffsetRequest { topic, queue_id: number(queue), committed: Some(true) };
@@ -82,7 +87,11 @@ impl Core {
     }
 
     /// The offset of the first message stored at `timestamp_ms` or later.
-    pub(super) async fn offset_at(&self, queue: &MessageQueue, timestamp_ms: i64) -> Result<i64, ClientError> {
+    pub(in crate::client) async fn offset_at(
+        &self,
+        queue: &MessageQueue,
+        timestamp_ms: i64,
+    ) -> Result<i64, ClientError> {
         let channel = self.master(&queue.broker).await?;
         let header = SearchOffsetRequest {
             topic: queue.topic.to_string(),
@@ -97,6 +106,6 @@ impl Core {
 }
 
 /// The queue's number as headers carry it.
-pub(super) fn number(queue: &MessageQueue) -> i32 {
+pub(in crate::client) fn number(queue: &MessageQueue) -> i32 {
     i32::try_from(queue.queue).unwrap_or(i32::MAX)
 }

@@ -21,7 +21,7 @@ use crate::protocol::hash::hash;
 use crate::protocol::uniq_key::{Origin, UniqueKeys};
 use crate::remoting::channel::{Channel, Reply};
 
-pub(super) struct Core {
+pub(super) struct Hub {
     pub(super) options: ClientOptions,
     pub(super) client_id: String,
     pub(super) unique_keys: UniqueKeys,
@@ -32,7 +32,7 @@ pub(super) struct Core {
     home: Home,
 }
 
-impl Core {
+impl Hub {
     pub(super) async fn start(options: ClientOptions) -> Result<Self, ClientError> {
         options.check()?;
         let address = local_address();
@@ -139,9 +139,9 @@ impl Core {
     }
 }
 
-impl std::fmt::Debug for Core {
+impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Core").field("client_id", &self.client_id).finish_non_exhaustive()
+        f.debug_struct("Hub").field("client_id", &self.client_id).finish_non_exhaustive()
     }
 }
 
