@@ -10,6 +10,7 @@
 
 mod desk;
 mod outbox;
+mod pushes;
 mod reading;
 mod replies;
 
@@ -28,9 +29,9 @@ use self::outbox::Outbox;
 use crate::actors::commitlog_writer::{Appended, Batch, Reply};
 use crate::actors::crash::CrashSession;
 use crate::actors::topic_queue::{Pulled, PulledTo};
-use crate::actors::{ConnectionId, Peer, Push, Stop};
+use crate::actors::{ConnectionId, Peer, Stop};
 use crate::protocol::code::ResponseCode;
-use crate::protocol::frame::{Codec, FLAG_ONEWAY, FLAG_RESPONSE, Frame, FrameError, Head, NewHead};
+use crate::protocol::frame::{Codec, FLAG_RESPONSE, Frame, FrameError, Head, NewHead};
 use crate::server::requests::{Refusal, Request, Response};
 
 /// Clients look at the language of an answer nowhere; RocketMQ's brokers say this.
@@ -355,38 +356,6 @@ impl Handler<Resume> for Session {
             self.close(&error.to_string());
         }
         self.flush_batch();
-    }
-}
-
-impl Handler<Push> for Session {
-    type Result = ();
-
-    fn handle(&mut self, push: Push, _: &mut Self::Context) {
-        // Codes of the pop family do not fit into a binary header's sixteen bits.
-        let codec = if push.code > i32::from(i16::MAX) { Codec::Json } else { self.codec };
-        let head = NewHead {
-            code: push.code,
-            language: REPLY_LANGUAGE,
-            version: REPLY_VERSION,
-            opaque: self.desk.next_opaque(),
-            flag: FLAG_ONEWAY,
-            remark: None,
-        };
-        let fields: std::collections::BTreeMap<&str, &str> =
-            push.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let mut out = Vec::with_capacity(256);
-        match crate::protocol::frame::encode(&mut out, codec, &head, &fields, push.body.len()) {
-            Ok(()) => self.send(&out, std::slice::from_ref(&push.body)),
-            Err(error) => tracing::error!(%error, code = push.code, "a push has no wire form"),
-        }
-    }
-}
-
-impl Handler<CrashSession> for Session {
-    type Result = ();
-
-    fn handle(&mut self, crash: CrashSession, _: &mut Self::Context) {
-        assert_ne!(crash.peer, self.ends.peer, "a crash was asked for");
     }
 }
 

@@ -119,7 +119,7 @@ mod tests {
         let mut record = Vec::new();
         new.encode(&mut record);
         let queue = Arc::new(MessageQueue::new("T", "b", 0));
-        let one = crate::client::received::read(&queue, &Bytes::from(record)).unwrap().remove(0);
+        let one = crate::client::consume::received::read(&queue, &Bytes::from(record)).unwrap().remove(0);
         let at = |queue_offset| {
             let mut message = one.clone();
             message.queue_offset = queue_offset;
