@@ -117,7 +117,7 @@ async fn our_own_client_finds_the_broker_and_gets_what_it_sent() {
     producer.send_oneway(Message::new("Own", "x".repeat(10_000))).await.unwrap();
     let mut consumer = client.pull_consumer("g").await.unwrap();
     let queues = until("the route to the new topic", async || {
-        consumer.queues("Own").await.ok().filter(|queues| !queues.is_empty())
+        client.queues("Own").await.ok().filter(|queues| !queues.is_empty())
     })
     .await;
     consumer.assign(&queues, "*".into()).await.unwrap();
