@@ -27,7 +27,6 @@ use tokio::net::tcp::OwnedWriteHalf;
 pub use self::desk::{BrokerDesk, Desk};
 use self::outbox::Outbox;
 use crate::actors::commitlog_writer::{Appended, Batch, Reply};
-use crate::actors::crash::CrashSession;
 use crate::actors::topic_queue::{Pulled, PulledTo};
 use crate::actors::{ConnectionId, Peer, Stop};
 use crate::protocol::code::ResponseCode;

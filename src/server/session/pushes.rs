@@ -6,6 +6,7 @@ use actix::prelude::*;
 
 use super::{REPLY_LANGUAGE, REPLY_VERSION, Session};
 use crate::actors::Push;
+use crate::actors::crash::CrashSession;
 use crate::protocol::frame::{self, Codec, FLAG_ONEWAY, NewHead};
 
 impl Handler<Push> for Session {
