@@ -13,8 +13,7 @@ use super::doors::{BrokerDoors, GroupDoor, LiveSettings, MemberDoor, OffsetDoor,
 use super::listener::{self, Drain, Listener};
 use super::requests::send::SendRules;
 use super::session::{BrokerDesk, Desk};
-use super::tree::{LogTree, Threads, keep};
-use crate::actors::Stop;
+use super::tree::{LogTree, Threads, ends, keep};
 use crate::actors::catalog::groups::{GroupTable, Groups};
 use crate::actors::catalog::members::{Members, SubscriptionTable};
 use crate::actors::catalog::offsets::{Lower, Offsets, Resets, ViewOffsets};
@@ -25,6 +24,7 @@ use crate::actors::crash::CrashSession;
 use crate::actors::door::Door;
 use crate::actors::log::flusher::Fatal;
 use crate::actors::log::wall_clock_ms;
+use crate::actors::{Stop, supervision};
 use crate::config::{self, Advertised, BrokerConfig};
 use crate::metrics::Metrics;
 use crate::protocol::names::Topic;
@@ -92,13 +92,14 @@ impl Broker {
             send_rules,
             opaque: AtomicI32::new(0),
         }));
-        let listener = Listener::new(sockets, threads.io.clone(), desk).start();
+        let listener = Listener::new(sockets, threads.io.clone(), desk);
+        let listener = supervision::start_here(listener, ends(fatal, "the listener"));
         let registration = Registration::new(
             registrar(&doors.settings.now(), &doors.address),
             doors.settings.current.clone(),
             doors.topics.owner.clone(),
         );
-        let registration = registration.start();
+        let registration = supervision::start_here(registration, ends(fatal, "the registration"));
         Ok(Broker { doors, address, fast_address, advertised, found, registration, listener, log, threads })
     }
 

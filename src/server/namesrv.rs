@@ -12,6 +12,7 @@ use super::broker::StartError;
 use super::listener::{self, Drain, Listener};
 use super::requests::namesrv::NamesrvDoors;
 use super::session::Desk;
+use super::tree::ends;
 use crate::actors::Stop;
 use crate::actors::log::flusher::Fatal;
 use crate::actors::namesrv::Namesrv;
@@ -46,7 +47,7 @@ impl NameServer {
         let owner =
             Namesrv::open(config.clone(), published.clone()).map_err(|error| StartError::Catalog(error.to_string()))?;
         let key_values = owner.key_values();
-        let fatal = fatal.clone();
+        let (fatal, fatal_too) = (fatal.clone(), fatal.clone());
         let actor = supervision::start_here(owner, move |end| {
             // Brokers register again with the next process; a table that nobody keeps would go stale unnoticed.
             if let End::Panicked(reason) = end {
@@ -55,7 +56,8 @@ impl NameServer {
         });
         let doors = NamesrvDoors::new(actor, published, key_values, config);
         let desk = Desk::Namesrv(doors.clone());
-        let listener = Listener::new(vec![socket], vec![Arbiter::current()], desk).start();
+        let listener = Listener::new(vec![socket], vec![Arbiter::current()], desk);
+        let listener = supervision::start_here(listener, ends(&fatal_too, "the listener"));
         Ok(NameServer { address, listener, doors })
     }
 

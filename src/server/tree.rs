@@ -6,6 +6,7 @@
 //! | topic queues | the I/O arbiter of their parent | built again from disk and log |
 //! | topics, groups, offsets, members, statistics | first I/O arbiter | built again from disk and what they published |
 //! | CommitLog writer | first I/O arbiter; with more than two cores its own | the process ends |
+//! | listener, registration | first I/O arbiter | the process ends |
 //! | flusher, segments, key index, queue files | one each: they wait for the disk | the process ends |
 
 mod log;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_rt::{Arbiter, ArbiterHandle};
 
-pub use self::log::{LogTree, log_settings};
+pub use self::log::{LogTree, ends, log_settings};
 use crate::actors::door::Door;
 use crate::actors::log::flusher::Fatal;
 use crate::actors::supervision::{End, Seat};

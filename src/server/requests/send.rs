@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::actors::catalog::topics::TopicEntry;
 use crate::actors::commitlog_writer::{Batch, Outcome, Put, Token};
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, BrokerRole};
 use crate::protocol::batch;
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::frame::Head;
@@ -36,7 +36,8 @@ pub struct SendRules {
     record_bytes_max: usize,
     accept_from_epoch_ms: u64,
     writable: bool,
-    broker_name: String,
+    /// A slave gets its messages from its master only.
+    slave: bool,
     address: String,
     unique_keys: UniqueKeys,
     /// Where the next message goes whose sender leaves the queue to the broker.
@@ -64,7 +65,7 @@ impl SendRules {
             record_bytes_max: (max_body_bytes + RECORD_EXTRA_BYTES).min(segment_bytes - record::BLANK_BYTES),
             accept_from_epoch_ms: config.send.accept_from_epoch_ms,
             writable: config.identity.permission & 2 != 0,
-            broker_name: config.identity.broker_name.clone(),
+            slave: config.identity.role == BrokerRole::Slave,
             address: store_host.to_string(),
             unique_keys: UniqueKeys::new(origin, crate::actors::log::utc_offset_s()),
             round: AtomicU32::new(0),
@@ -130,6 +131,10 @@ impl<'a> Send<'a> {
     /// # Errors
     /// RocketMQ's code and remark.
     pub fn check(&self, rules: &SendRules, now_ms: impl FnOnce() -> i64) -> Result<(), Refusal> {
+        if rules.slave {
+            let remark = "service not available now. The broker is a slave: messages are sent to its master";
+            return Err(Refusal::new(ResponseCode::ServiceNotAvailable.number(), remark));
+        }
         if rules.accept_from_epoch_ms > 0 && (now_ms() as u64) < rules.accept_from_epoch_ms {
             let remark = format!("broker unable to service, until {}", rules.accept_from_epoch_ms);
             return Err(Refusal::new(ResponseCode::SystemError.number(), remark));
@@ -363,13 +368,5 @@ pub fn refusal_of(outcome: Outcome) -> Option<Refusal> {
         Outcome::QueueUnavailable => Some(unavailable("service not available now. The queue cannot be opened")),
         Outcome::Stopping => Some(unavailable("service not available now. The broker is shutting down")),
         Outcome::TopicGone => Some(Refusal::new(ResponseCode::TopicNotExist.number(), "the topic was deleted")),
-    }
-}
-
-impl SendRules {
-    /// Name of this broker, for remarks.
-    #[must_use]
-    pub fn broker_name(&self) -> &str {
-        &self.broker_name
     }
 }

@@ -221,7 +221,7 @@ impl Seats {
 }
 
 /// The rule for actors without which nothing can be promised: their end by a panic is the process's.
-fn ends(fatal: &Fatal, name: &'static str) -> impl FnOnce(End) + Send + 'static {
+pub fn ends(fatal: &Fatal, name: &'static str) -> impl FnOnce(End) + Send + 'static {
     let fatal = fatal.clone();
     move |end| {
         if let End::Panicked(reason) = end {
