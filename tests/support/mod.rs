@@ -58,6 +58,21 @@ impl Server {
         Self { broker, directory }
     }
 
+    /// A broker whose sessions and queues are spread over this many threads.
+    pub async fn start_on(io_threads: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = BrokerConfig::default();
+        config.network.bind_address = [127, 0, 0, 1].into();
+        config.network.listen_port = 0;
+        config.store.data_dir = directory.path().join("data");
+        config.store.commit_log_segment_bytes = 16 * 1024 * 1024;
+        config.store.key_index_slots = 1_000;
+        config.store.key_index_entries = 4_000;
+        let fatal: Fatal = Arc::new(|reason| panic!("{reason}"));
+        let broker = Broker::start(config, io_threads, &fatal).await.unwrap();
+        Self { broker, directory }
+    }
+
     pub async fn client(&self) -> Client {
         Client::connect(self.broker.address).await
     }

@@ -42,6 +42,9 @@ struct HeartbeatAnswer {
     fingerprints_understood: bool,
     #[serde(rename = "IS_SUB_CHANGE")]
     send_subscriptions: bool,
+    /// Ours: headers may be MessagePack. Other clients pass over what they do not know.
+    #[serde(rename = "MESSAGE_PACK")]
+    message_pack: bool,
 }
 
 /// 34. Everything is queued at the call; the future only waits for the answers.
@@ -54,7 +57,7 @@ pub fn heartbeat(doors: &BrokerDoors, request: &Request) -> impl Future<Output =
         }
         let reply = reply.await.map_err(|_| Closed)?;
         let send_subscriptions = reply.send_subscriptions;
-        Ok(Response::header(HeartbeatAnswer { fingerprints_understood: true, send_subscriptions }))
+        Ok(Response::header(HeartbeatAnswer { fingerprints_understood: true, send_subscriptions, message_pack: true }))
     }
 }
 
