@@ -82,7 +82,7 @@ impl Broker {
         let told = format!("{}:{}", advertised.host, address.port());
         let doors = catalog((config, told.into()), topics, &log, &threads, fatal)?;
         if found.crashed {
-            restore_topics(&doors).await?;
+            settle_unlisted_topics(&doors, found.foreign).await?;
             lower_offsets(&doors).await?;
         }
         let desk = Desk::Broker(Arc::new(BrokerDesk {
@@ -137,21 +137,27 @@ fn registrar(config: &BrokerConfig, address: &str) -> Registrar {
     }
 }
 
-/// The list of topics goes to its file a little after a change: after a crash it may lack topics that have messages.
-async fn restore_topics(doors: &BrokerDoors) -> Result<(), StartError> {
+/// Topics that have messages but are not in the list of topics. Ours goes to its file a little after a change, so after a
+/// crash they are made again. RocketMQ's is written with each change: there they were deleted, and its recovery made
+/// their queues anew from the log; they are deleted for good.
+async fn settle_unlisted_topics(doors: &BrokerDoors, foreign: bool) -> Result<(), StartError> {
     /// Queues of these belong to no topic of their own.
     const LIGHT_QUEUE_PREFIX: &str = "%LMQ%";
-    let mut lost: BTreeMap<Topic, u32> = BTreeMap::new();
+    let mut unlisted: BTreeMap<Topic, u32> = BTreeMap::new();
     for key in opening::queues_on_disk(&doors.settings.now().store.data_dir)? {
         if !doors.topics.table.contains(&key.topic) && !key.topic.starts_with(LIGHT_QUEUE_PREFIX) {
-            let queues = lost.entry(key.topic).or_default();
+            let queues = unlisted.entry(key.topic).or_default();
             *queues = (*queues).max(key.queue.saturating_add(1));
         }
     }
-    for (topic, queues) in lost {
+    for (topic, queues) in unlisted {
+        let failed = |error: &dyn std::fmt::Display| StartError::Catalog(format!("settling topic {topic}: {error}"));
+        if foreign {
+            tracing::warn!(%topic, "messages of a topic that is not in the list of topics are forgotten");
+            doors.log.delete_topic(&topic, Vec::new()).await.map_err(|e| failed(&e))?;
+            continue;
+        }
         tracing::warn!(%topic, queues, "a topic with messages was not in the list of topics; it is made again");
-        let failed =
-            |error: &dyn std::fmt::Display| StartError::Catalog(format!("making topic {topic} again: {error}"));
         let made = doors.topics.owner.ask(EnsureTopic { config: TopicConfig::new(topic.clone(), queues) }).await;
         made.map_err(|e| failed(&e))?.map_err(|e| failed(&e))?;
     }

@@ -51,6 +51,8 @@ pub struct Opened {
 pub struct Found {
     /// The store was not closed in order.
     pub crashed: bool,
+    /// Another program wrote the store last, or nobody ever did.
+    pub foreign: bool,
     /// Where reading began.
     pub scanned_from: LogOffset,
     pub end: LogOffset,
@@ -104,6 +106,7 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
     let files = check_layout(settings)?;
     let (checkpoint_file, mut checkpoint) = CheckpointFile::open(&settings.root)?;
     let births = TopicBirths::open(&settings.root)?;
+    let foreign = !checkpoint.ours;
     let from = first_to_scan(settings, &files, &checkpoint, crashed)?;
     lock.mark_open()?;
     let mut queue_files = QueueFiles::new(settings.root.clone(), settings.queue_file_bytes);
@@ -134,7 +137,8 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
     let log = open_log(settings, &files, end.end)?;
     note(&mut checkpoint, &end);
     checkpoint_file.write(&checkpoint)?;
-    let found = Found { crashed, scanned_from: from, end: end.end, records: end.records, took: began.elapsed() };
+    let found =
+        Found { crashed, foreign, scanned_from: from, end: end.end, records: end.records, took: began.elapsed() };
     Ok(Opened { lock, log, queue_files, index, births, checkpoint: (checkpoint_file, checkpoint), found })
 }
 

@@ -176,10 +176,13 @@ impl Topics {
         let (offsets, log) = (self.offsets.clone(), self.log.clone());
         let (done, answer) = tokio::sync::oneshot::channel();
         let name = topic.clone();
+        // A crash right after the answer must not bring the topic back.
+        let saved = snapshot::save_now(self);
         let work = async move {
             let forgotten = offsets.ask(ForgetTopic { topic: name.clone() }).await;
             let deleted = log.delete_topic(&name, slots).await;
-            forgotten.map_err(|_| QueueError::Unavailable).and(deleted)
+            let saved = saved.await.map_err(|error| QueueError::Read(error.to_string()));
+            forgotten.map_err(|_| QueueError::Unavailable).and(deleted).and(saved)
         };
         // The work is the actor's own, so that it goes on when the one who asked hangs up.
         context.spawn(work.into_actor(self).map(move |result, topics, _| {

@@ -96,6 +96,8 @@ pub struct Registration {
     namesrvs: Vec<Namesrv>,
     /// Not yet handed to the name servers.
     gathered: Option<Changes>,
+    /// When changes were handed out last.
+    handed_out: Option<tokio::time::Instant>,
     /// What the owner of the topics was told last.
     ordered: Option<Vec<String>>,
     is_stopping: bool,
@@ -111,6 +113,7 @@ impl Registration {
             topics,
             namesrvs: Vec::new(),
             gathered: None,
+            handed_out: None,
             ordered: None,
             is_stopping: false,
         }
@@ -256,6 +259,11 @@ impl Registration {
     fn gather(&mut self, changes: Changes, context: &mut Context<Self>) {
         match &mut self.gathered {
             Some(gathered) => gathered.merge(changes),
+            // A lone change is told at once: whoever made the topic asks for its route next. Those that follow are gathered.
+            None if self.handed_out.is_none_or(|at| at.elapsed() >= GATHERING) => {
+                self.gathered = Some(changes);
+                self.hand_out(context);
+            }
             None => {
                 self.gathered = Some(changes);
                 context.run_later(GATHERING, Self::hand_out);
@@ -267,6 +275,7 @@ impl Registration {
         let Some(changes) = self.gathered.take() else {
             return;
         };
+        self.handed_out = Some(tokio::time::Instant::now());
         let mut wanted = Wanted::Changes;
         for namesrv in &mut self.namesrvs {
             namesrv.changes.merge(changes.clone());

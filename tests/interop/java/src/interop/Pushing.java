@@ -175,7 +175,8 @@ final class Pushing {
         Inbox inbox = new Inbox();
         DefaultMQPushConsumer consumer = inbox.start(cluster, group, topic, "*");
         awaitSize(inbox, 40);
-        Check.equal(1, cluster.admin.examineConsumerConnectionInfo(group).getConnectionSet().size(), "connections of the group");
+        Check.await(LIMIT, "one connection of the group",
+            () -> cluster.admin.examineConsumerConnectionInfo(group).getConnectionSet().size() == 1);
         consumer.shutdown();
         Check.await(LIMIT, "no backlog", () -> cluster.admin.examineConsumeStats(group).computeTotalDiff() == 0);
         Check.equal(40L, cluster.admin.examineConsumeStats(group).getOffsetTable().entrySet().stream()
