@@ -345,6 +345,8 @@ async fn a_topic_deleted_before_it_was_told_is_not_told() {
     let server = Server::start("127.0.0.1:0").await;
     let broker = Broker::start(&[server.address], |_| {}).await;
     until("the first registration", || server.has("TBW102")).await;
+    // The first of several changes is told at once; the others are gathered.
+    broker.make(["First".into()]).await;
     broker.make(["Gone".into(), "Stays".into()]).await;
     broker.topics.ask(DeleteTopic { topic: Topic::new("Gone").unwrap() }).await.unwrap().unwrap();
     until("the topic that stays", || server.has("Stays")).await;
