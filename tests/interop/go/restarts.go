@@ -63,3 +63,20 @@ func (c *cluster) stored(topic, group string, offset int64) (bool, error) {
 	entry := regexp.MustCompile(fmt.Sprintf(`"%s@%s"\s*:\s*\{[^}]*\d+"?\s*:\s*%d\s*[,}]`, topic, group, offset))
 	return entry.Match(text), err
 }
+
+// storedInAll tells whether the offsets of a group in all queues of a topic add up to a sum, in the broker's file.
+func (c *cluster) storedInAll(topic, group string, sum int) (bool, error) {
+	text, err := os.ReadFile(filepath.Join(c.store, "config", "consumerOffset.json"))
+	entry := regexp.MustCompile(fmt.Sprintf(`"%s@%s"\s*:\s*\{([^}]*)\}`, topic, group)).FindSubmatch(text)
+	if entry == nil {
+		return false, err
+	}
+	for _, pair := range regexp.MustCompile(`:\s*(\d+)`).FindAllSubmatch(entry[1], -1) {
+		var offset int
+		if _, err := fmt.Sscan(string(pair[1]), &offset); err != nil {
+			return false, err
+		}
+		sum -= offset
+	}
+	return sum == 0, err
+}
