@@ -291,13 +291,21 @@ func pushRebalance(c *cluster) error {
 	if err != nil {
 		return err
 	}
-	// The client does not tell which queues it owns: send until a wave is shared by halves.
-	steady := 0
-	err = await(waitLimit, "a wave that both instances share", func() (bool, error) {
+	// The client does not tell which queues it owns: send until two waves in a row came by halves, each message once. While a queue
+	// moves, both instances may hold it for a moment, and its messages then come to both.
+	steady, shared := 0, 0
+	err = await(waitLimit, "two waves that both instances share", func() (bool, error) {
 		steady = sent
-		before := received.count("leaves")
-		err := wave()
-		return received.count("leaves")-before == 20, err
+		stayed, left := received.count("stays"), received.count("leaves")
+		if err := wave(); err != nil {
+			return false, err
+		}
+		if received.count("stays")-stayed == 20 && received.count("leaves")-left == 20 {
+			shared++
+		} else {
+			shared = 0
+		}
+		return shared == 2, nil
 	})
 	if err != nil {
 		leaves.Shutdown()
