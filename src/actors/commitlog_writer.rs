@@ -2,8 +2,9 @@
 //!
 //! Owns: the end of the log, the next offset of every open queue, appends that wait for space, for a queue or at the gate.
 //! Hears: [`Append`] from sessions, [`QueueOpened`], [`CloseQueue`] and [`Forget`] from the queues, [`Prepared`] and
-//! [`SpaceFailed`] from the segments' keeper, [`Flushed`] from the flusher, `Stop`.
-//! Tells: [`Appended`] to sessions, [`Dispatch`] and [`OpenQueue`] to the queues, [`IndexKeys`], [`Flush`], [`Advance`].
+//! [`SpaceFailed`] from the segments' keeper, [`Flushed`] from the flusher, `Reached` from the dispatch reader, `Stop`.
+//! Tells: [`Appended`] to sessions, `Dispatch` and `OpenQueue` to the queues, [`IndexKeys`], [`Flush`], [`Advance`],
+//! `ReadOn` to the dispatch reader.
 //!
 //! Invariants: queue offsets are dense and grow with physical offsets; an append is answered, and its records shown to
 //! queues, only when its end is readable: written, or flushed where the broker flushes before it answers.
@@ -11,6 +12,7 @@
 mod gate;
 mod hears;
 mod messages;
+mod telling;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -23,9 +25,9 @@ use self::gate::Gate;
 pub use self::messages::{
     Append, Appended, Batch, CloseQueue, Forget, Notice, Outcome, Put, QueueOpened, Reply, Token,
 };
+pub use self::telling::Teller;
 use crate::actors::log::flusher::Flush;
 use crate::actors::log::index::IndexKeys;
-use crate::actors::log::queues::{Dispatch, OpenQueue, Queues};
 use crate::actors::log::segments::Advance;
 use crate::actors::log::{LogClock, QueueSlot};
 use crate::protocol::names::LogOffset;
@@ -60,8 +62,6 @@ pub struct WriterSettings {
 /// Whom the writer tells.
 #[derive(Debug, Clone)]
 pub struct Neighbours {
-    /// One for each arbiter; a queue belongs to the one at its slot's number modulo their count.
-    pub queues: Vec<Addr<Queues>>,
     pub flusher: Recipient<Flush>,
     pub segments: Recipient<Advance>,
     pub index: Option<Recipient<IndexKeys>>,
@@ -79,10 +79,9 @@ pub struct CommitlogWriter {
     next_offsets: Vec<u64>,
     waiting: Waiting,
     gate: Gate,
+    teller: Teller,
     keys: Vec<IndexedKey>,
     advanced: LogOffset,
-    /// End of the log when everybody was told last.
-    marked: LogOffset,
     stopping: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
@@ -103,6 +102,7 @@ impl CommitlogWriter {
         log: CommitLog,
         settings: WriterSettings,
         neighbours: Neighbours,
+        teller: Teller,
         backlog_bytes: Arc<AtomicUsize>,
     ) -> Self {
         let advanced = log.end();
@@ -115,9 +115,9 @@ impl CommitlogWriter {
             next_offsets: Vec::new(),
             waiting: Waiting::default(),
             gate: Gate::default(),
+            teller,
             keys: Vec::new(),
             advanced,
-            marked: advanced,
             stopping: None,
         }
     }
@@ -155,14 +155,12 @@ impl CommitlogWriter {
         }
         for (slot, batch) in append.batch.split_off(|put| self.next(put.slot) >= GONE) {
             let held = Append { batch, reply: append.reply.clone() };
-            let at = slot.0 as usize;
             match self.next(slot) {
                 GONE => self.answer(held, Outcome::TopicGone),
                 state => {
                     if state == CLOSED {
                         self.set_next(slot, OPENING);
-                        let queues = &self.neighbours.queues;
-                        queues[at % queues.len()].do_send(OpenQueue { slot, key: held.batch.first_key() });
+                        self.teller.open(slot, held.batch.first_key());
                     }
                     self.waiting.queues.entry(slot).or_default().push(held);
                 }
@@ -226,7 +224,7 @@ impl CommitlogWriter {
         if !self.settings.sync_flush {
             self.log.make_readable(end);
             self.answer(append, Outcome::Stored);
-            self.dispatch(notices, end);
+            self.teller.dispatch(notices, end);
             return;
         }
         let waiting = if append.batch.durable {
@@ -246,28 +244,11 @@ impl CommitlogWriter {
         reply.do_send(Appended { batch });
     }
 
-    fn dispatch(&self, mut notices: Vec<Notice>, upto: LogOffset) {
-        if let [queues] = self.neighbours.queues.as_slice() {
-            queues.do_send(Dispatch { notices, upto });
-            return;
-        }
-        let count = self.neighbours.queues.len();
-        for (number, queues) in self.neighbours.queues.iter().enumerate() {
-            let own: Vec<Notice> = notices.extract_if(.., |n| n.slot.0 as usize % count == number).collect();
-            if !own.is_empty() {
-                queues.do_send(Dispatch { notices: own, upto });
-            }
-        }
-    }
-
-    /// Tells all arbiters and the index how far the log is, also those for which there was nothing in it.
+    /// Tells all arbiters and the index how far the log is.
     fn mark(&mut self) {
-        let upto = self.log.view().readable();
-        for queues in &self.neighbours.queues {
-            queues.do_send(Dispatch { notices: Vec::new(), upto });
-        }
+        self.teller.mark(self.log.view().readable());
         self.hand_over_keys();
-        self.marked = self.log.end();
+        self.teller.marked = self.log.end();
     }
 
     fn gather_keys(&mut self, batch: &Batch, ctx: &mut Context<Self>) {
@@ -329,7 +310,7 @@ impl CommitlogWriter {
                 if let Some(append) = append {
                     self.answer(append, Outcome::Stored);
                 }
-                self.dispatch(notices, end);
+                self.teller.dispatch(notices, end);
             }
         }
         if (self.settings.sync_flush || self.stopping.is_some()) && self.log.end() > upto {
@@ -351,7 +332,7 @@ impl CommitlogWriter {
         if !self.settings.sync_flush && self.log.end() > self.log.view().ends().flushed.load(Ordering::Acquire) {
             self.flush();
         }
-        if self.marked != self.log.end() {
+        if self.teller.marked != self.log.end() {
             self.mark();
         }
         ctx.run_later(self.settings.flush_interval, Self::flush_regularly);

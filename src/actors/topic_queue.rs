@@ -1,7 +1,7 @@
 //! One ConsumeQueue: where its messages lie, and who waits for more of them.
 //!
 //! Owns: the queue's files for reading, the entries that are not in them yet, its waiting pulls.
-//! Hears: [`Entries`], [`Ask`], [`WriteOut`], [`Retire`] and `Stop` from its parent, [`EntriesWritten`] from the queue files.
+//! Hears: [`Entries`], [`Ask`], [`Retire`] and `Stop` from its parent, [`EntriesWritten`] from the queue files.
 //! Tells: [`Pulled`] to sessions, [`WriteEntries`] to the queue files, [`Unwatched`] and [`Retired`] to its parent.
 //!
 //! Invariants: entries are dense; nothing is answered that lies beyond the readable end of the log; a waiting pull is
@@ -16,7 +16,7 @@ use std::time::Instant;
 use actix::prelude::*;
 
 pub use self::messages::{
-    Ask, Entries, PullAsk, PullStatus, Pulled, PulledTo, QueueMessage, Retire, Retired, Unwatched, WriteOut,
+    Ask, Entries, PullAsk, PullStatus, Pulled, PulledTo, QueueMessage, Retire, Retired, Unwatched,
 };
 pub use self::pull::Limits;
 use self::pull::{Examined, Source};
@@ -24,8 +24,9 @@ use self::tail::Tail;
 use crate::actors::Stop;
 use crate::actors::commitlog_writer::CloseQueue;
 use crate::actors::log::QueueSlot;
+use crate::actors::log::ahead::Ahead;
 use crate::actors::log::doors::{Boundary, QueueEntry, QueueError, QueueRange};
-use crate::actors::log::queue_files::{EntriesWritten, WriteEntries};
+use crate::actors::log::queue_files::{EntriesWritten, RoundId, WriteEntries};
 use crate::protocol::names::{QueueKey, QueueOffset};
 use crate::protocol::record::store_timestamp_at;
 use crate::store::consume_queue::{ConsumeQueue, ENTRY_BYTES, Entry};
@@ -41,6 +42,7 @@ pub struct QueueRoots {
     pub key: QueueKey,
     pub view: LogView,
     pub limits: Limits,
+    pub ahead: Ahead,
     pub files: Recipient<WriteEntries>,
     pub parent: (Recipient<Unwatched>, Recipient<Retired>),
     pub writer: Recipient<CloseQueue>,
@@ -67,7 +69,7 @@ impl TopicQueue {
     /// A queue whose files were opened; `unwritten` are entries that follow what is in them.
     #[must_use]
     pub fn new(roots: QueueRoots, queue: ConsumeQueue, unwritten: Vec<u8>) -> Self {
-        let tail = Tail::new(queue.end(), unwritten);
+        let tail = Tail::new(queue.end(), unwritten, &roots.ahead);
         Self { roots, queue, tail, waiting: Vec::new(), alarm: None, watched: 0 }
     }
 
@@ -95,7 +97,7 @@ impl TopicQueue {
     /// Reads what is not in memory on a thread where waiting is allowed.
     fn pull_cold(&mut self, pull: PullAsk, ctx: &mut Context<Self>) {
         let (view, limits) = (self.roots.view.clone(), self.roots.limits);
-        let (mut queue, tail) = (self.queue.another(), self.tail.clone());
+        let (mut queue, tail) = (self.queue.another(), self.tail.copy());
         ctx.spawn(actix::fut::wrap_future(async move {
             let read = tokio::task::spawn_blocking(move || {
                 let examined = Source { view: &view, queue: &mut queue, tail: &tail }.examine(&pull, &limits, true);
@@ -152,10 +154,11 @@ impl TopicQueue {
     }
 
     /// Serves the waiting pulls that the new entries are for.
-    fn wake(&mut self, new: &[u8], ctx: &mut Context<Self>) {
+    fn wake(&mut self, new_bytes: usize, ctx: &mut Context<Self>) {
         if self.waiting.is_empty() {
             return;
         }
+        let new = self.tail.newest(new_bytes);
         let wanted = |waiting: &mut Waiting| match &waiting.pull.filter {
             None => true,
             Some(filter) => {
@@ -179,6 +182,13 @@ impl TopicQueue {
         if self.waiting.is_empty() {
             self.roots.parent.0.do_send(Unwatched { slot: self.roots.slot, watched: self.watched });
         }
+    }
+
+    /// Hands what is only in memory to the queue files.
+    fn write_out(&self, round: RoundId, ctx: &mut Context<Self>) {
+        let (from, entries) = self.tail.unwritten();
+        let (slot, key, reply) = (self.roots.slot, self.roots.key.clone(), ctx.address().recipient());
+        self.roots.files.do_send(WriteEntries { round, slot, key, from, entries, reply });
     }
 
     fn entry(&mut self, offset: QueueOffset) -> Result<Option<Entry>, QueueError> {
@@ -243,9 +253,13 @@ impl Handler<Entries> for TopicQueue {
 
     fn handle(&mut self, entries: Entries, ctx: &mut Self::Context) {
         // Entries come twice after a rebuild: what is there already is passed over, a gap can only be a lost message.
-        let new = self.tail.append(entries.from, &entries.bytes);
-        assert!(new.is_some(), "{}: entries from {} after {}", self.roots.key, entries.from, self.tail.end());
-        self.wake(&entries.bytes, ctx);
+        let (from, end, round) = (entries.from, self.tail.end(), entries.round);
+        let new_bytes = self.tail.append(entries);
+        assert!(new_bytes.is_some(), "{}: entries from {from} after {end}", self.roots.key);
+        if let Some(round) = round {
+            self.write_out(round, ctx);
+        }
+        self.wake(new_bytes.unwrap_or_default(), ctx);
     }
 }
 
@@ -263,21 +277,6 @@ impl Handler<QueueMessage> for TopicQueue {
             Ask::StoreTime { offset, reply } => drop(reply.send(self.store_time(offset))),
             Ask::Entries { from, count, reply } => drop(reply.send(self.entries(from, count))),
         }
-    }
-}
-
-impl Handler<WriteOut> for TopicQueue {
-    type Result = ();
-
-    fn handle(&mut self, message: WriteOut, ctx: &mut Self::Context) {
-        let (from, entries) = self.tail.unwritten();
-        self.roots.files.do_send(WriteEntries {
-            round: message.round,
-            key: self.roots.key.clone(),
-            from,
-            entries,
-            reply: ctx.address().recipient(),
-        });
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod log;
 
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub struct Threads {
     pub segments: ArbiterHandle,
     pub index: ArbiterHandle,
     pub files: ArbiterHandle,
+    pub dispatch_reader: ArbiterHandle,
     own: Vec<Arbiter>,
 }
 
@@ -51,17 +53,25 @@ impl Threads {
             wished => wished,
         };
         let mut own = Vec::new();
-        let mut start = || {
+        let mut start = |name: &'static CStr| {
             let arbiter = Arbiter::with_tokio_rt(small_runtime);
             let handle = arbiter.handle();
+            handle.spawn_fn(move || name_thread(name));
             own.push(arbiter);
             handle
         };
         let mut io = vec![Arbiter::current()];
-        io.extend((1..io_threads).map(|_| start()));
-        let writer = if cores > 2 { start() } else { Arbiter::current() };
-        let (flusher, segments, index, files) = (start(), start(), start(), start());
-        Self { io, writer, flusher, segments, index, files, own }
+        io.extend((1..io_threads).map(|_| start(c"io")));
+        Self {
+            io,
+            writer: if cores > 2 { start(c"writer") } else { Arbiter::current() },
+            flusher: start(c"flusher"),
+            segments: start(c"segments"),
+            index: start(c"index"),
+            files: start(c"queue files"),
+            dispatch_reader: start(c"dispatch reader"),
+            own,
+        }
     }
 
     /// Ends the threads; their actors are gone already.
@@ -74,6 +84,12 @@ impl Threads {
     }
 }
 
+/// Names the calling thread for whoever looks at the process, by at most 15 bytes.
+fn name_thread(name: &'static CStr) {
+    // SAFETY: `name` ends with a zero byte and lives for ever; the kernel copies it.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
 /// A runtime for one arbiter: few threads for blocking work, which is short or rare.
 #[must_use]
 pub fn small_runtime() -> tokio::runtime::Runtime {
@@ -81,6 +97,7 @@ pub fn small_runtime() -> tokio::runtime::Runtime {
     let built = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_name("blocking")
         .thread_keep_alive(Duration::from_secs(2))
         .build();
     match built {

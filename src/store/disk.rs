@@ -52,6 +52,14 @@ pub unsafe fn sync(address: *mut u8, length: usize) -> io::Result<()> {
     check(unsafe { libc::msync(address.cast(), length, libc::MS_SYNC) })
 }
 
+/// Lets the disk begin to write what is in memory of the file, without waiting for it: syncing many files then waits for
+/// all of them at once.
+pub fn begin_sync(file: &File) {
+    // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is handed over. Failing only costs time:
+    // the sync that follows reports errors.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
 /// What an attempt to read without waiting for the disk came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadNow {

@@ -1,12 +1,12 @@
 //! The writing side of all ConsumeQueues. Files are sparse: ten thousand young queues take a page each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::consume_queue::{ENTRY_BYTES, Entry, queue_dir};
-use super::{StoreError, file_name, sequence};
+use super::{StoreError, disk, file_name, sequence};
 use crate::protocol::names::{QueueKey, QueueOffset, Topic};
 
 /// Files that stay open between writes.
@@ -17,10 +17,17 @@ const OPEN_FILES_MAX: usize = 256;
 pub struct QueueFiles {
     root: PathBuf,
     file_bytes: u64,
-    open: HashMap<(QueueKey, u64), OpenFile>,
+    open: HashMap<Place, OpenFile>,
+    /// Files that were closed before they were synced.
+    unsynced: HashSet<Place>,
     /// Counts uses, to tell the file that was used longest ago.
     clock: u64,
+    /// The clock at the last sync.
+    synced_at: u64,
 }
+
+/// A queue, and the position in it at which a file begins.
+type Place = (QueueKey, u64);
 
 #[derive(Debug)]
 struct OpenFile {
@@ -33,7 +40,7 @@ impl QueueFiles {
     /// Queues under `root`, in files of `file_bytes`, a multiple of the size of an entry.
     #[must_use]
     pub fn new(root: PathBuf, file_bytes: u64) -> Self {
-        Self { root, file_bytes, open: HashMap::new(), clock: 0 }
+        Self { root, file_bytes, open: HashMap::new(), unsynced: HashSet::new(), clock: 0, synced_at: 0 }
     }
 
     /// Writes whole `entries` of a queue from offset `from` on.
@@ -56,16 +63,42 @@ impl QueueFiles {
         Ok(())
     }
 
-    /// Waits until everything written since the last call is on the disk.
+    /// Waits until everything written since the last call is on the disk, and closes what was not used since then.
     ///
     /// # Errors
     /// When the disk fails.
     pub fn sync(&mut self) -> Result<(), StoreError> {
+        for open in self.open.values().filter(|open| open.dirty) {
+            disk::begin_sync(&open.file);
+        }
+        for place in &self.unsynced {
+            self.closed(place, |file| {
+                disk::begin_sync(file);
+                Ok(())
+            })?;
+        }
         for ((key, _), open) in self.open.iter_mut().filter(|(_, open)| open.dirty) {
             open.file.sync_data().map_err(StoreError::io("cannot sync", &queue_dir(&self.root, key)))?;
             open.dirty = false;
         }
+        for place in &self.unsynced {
+            self.closed(place, File::sync_data)?;
+        }
+        self.unsynced.clear();
+        self.open.retain(|_, open| open.used > self.synced_at);
+        self.synced_at = self.clock;
         Ok(())
+    }
+
+    /// Does something to a file that was closed; one that was removed meanwhile is passed over.
+    fn closed(&self, (key, base): &Place, act: impl FnOnce(&File) -> std::io::Result<()>) -> Result<(), StoreError> {
+        let path = queue_dir(&self.root, key).join(file_name(*base));
+        match OpenOptions::new().write(true).open(&path).and_then(|file| act(&file)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(StoreError::io("cannot sync", &path)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes the queue end at `end`: what stands behind is gone for good.
@@ -108,7 +141,7 @@ impl QueueFiles {
         self.clock += 1;
         let place = (key.clone(), base);
         if !self.open.contains_key(&place) {
-            self.make_room()?;
+            self.make_room();
             let file = self.open_file(key, base, position)?;
             self.open.insert(place.clone(), OpenFile { file, used: 0, dirty: false });
         }
@@ -125,20 +158,16 @@ impl QueueFiles {
         }
     }
 
-    /// Closes the files that were used longest ago; what they hold is synced first.
-    fn make_room(&mut self) -> Result<(), StoreError> {
+    /// Closes the files that were used longest ago; they are synced with the others.
+    fn make_room(&mut self) {
         if self.open.len() < OPEN_FILES_MAX {
-            return Ok(());
+            return;
         }
         let mut used: Vec<u64> = self.open.values().map(|open| open.used).collect();
         let (_, middle, _) = used.select_nth_unstable(OPEN_FILES_MAX / 2);
         let middle = *middle;
-        for ((key, _), open) in self.open.extract_if(|_, open| open.used < middle) {
-            if open.dirty {
-                open.file.sync_data().map_err(StoreError::io("cannot sync", &queue_dir(&self.root, &key)))?;
-            }
-        }
-        Ok(())
+        let closed = self.open.extract_if(|_, open| open.used < middle).filter(|(_, open)| open.dirty);
+        self.unsynced.extend(closed.map(|(place, _)| place));
     }
 
     fn open_file(&self, key: &QueueKey, base: u64, position: u64) -> Result<File, StoreError> {

@@ -1,6 +1,7 @@
 //! What start-up finds in the log: the end of the last whole record, and what the queues and the index do not hold yet.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::births::TopicBirths;
@@ -142,7 +143,8 @@ fn scan_segment(
     }
 }
 
-/// Reads the records between two offsets at which records begin, through what readers see of the log.
+/// Reads the records between two offsets at which records begin, through what readers see of the log, until `visit` has
+/// enough. Returns the offset after the last record that it saw, or `to`.
 ///
 /// # Errors
 /// When the log cannot be read or holds something else.
@@ -150,8 +152,8 @@ pub fn read(
     view: &LogView,
     from: LogOffset,
     to: LogOffset,
-    mut visit: impl FnMut(&Record<'_>),
-) -> Result<(), StoreError> {
+    mut visit: impl FnMut(&Record<'_>) -> ControlFlow<()>,
+) -> Result<LogOffset, StoreError> {
     let broken =
         |at: LogOffset, reason: String| StoreError::format(Path::new("commitlog"), format!("at offset {at}: {reason}"));
     let mut at = from;
@@ -166,11 +168,13 @@ pub fn read(
                 break;
             }
             let record = whole(rest, at, false).map_err(|error| broken(at, error.to_string()))?;
-            visit(&record);
             at += record.size as u64;
+            if visit(&record).is_break() {
+                return Ok(at);
+            }
         }
     }
-    Ok(())
+    Ok(at)
 }
 
 fn whole(bytes: &[u8], at: LogOffset, check_crc: bool) -> Result<Record<'_>, RecordError> {

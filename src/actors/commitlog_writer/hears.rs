@@ -5,6 +5,7 @@ use actix::prelude::*;
 use super::messages::{CloseQueue, Forget, Outcome, QueueOpened};
 use super::{CLOSED, CommitlogWriter, GONE, OPENING};
 use crate::actors::Stop;
+use crate::actors::log::dispatch_reader::Reached;
 use crate::actors::log::flusher::Flushed;
 use crate::actors::log::segments::{Prepared, SpaceFailed};
 use crate::protocol::names::LogOffset;
@@ -85,6 +86,14 @@ impl Handler<Flushed> for CommitlogWriter {
 
     fn handle(&mut self, flushed: Flushed, _: &mut Self::Context) {
         self.flushed(flushed.upto);
+    }
+}
+
+impl Handler<Reached> for CommitlogWriter {
+    type Result = ();
+
+    fn handle(&mut self, reached: Reached, _: &mut Self::Context) {
+        self.teller.reached(reached, self.log.view().readable());
     }
 }
 

@@ -1,5 +1,7 @@
 //! Around the CommitLog: its writer's neighbours.
 
+pub mod ahead;
+pub mod dispatch_reader;
 pub mod doors;
 pub mod flusher;
 pub mod index;

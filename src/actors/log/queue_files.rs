@@ -2,13 +2,14 @@
 //!
 //! Owns: the files of ConsumeQueues that are open for writing, the births of topics. Lives on a thread of its own: the disk blocks.
 //! Hears: [`WriteEntries`] from topic queues, [`Round`] from their parents, [`RemoveQueues`] when a topic is deleted.
-//! Tells: [`EntriesWritten`] to topic queues, [`QueuesWritten`] to the flusher once a whole round is on the disk.
+//! Tells: [`EntriesWritten`] to topic queues, [`RoundWritten`] to their parents, [`QueuesWritten`] to the flusher once a whole round is on the disk.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use super::QueueSlot;
 use super::flusher::QueuesWritten;
 use crate::actors::Stop;
 use crate::protocol::names::{LogOffset, QueueKey, QueueOffset, Topic};
@@ -18,11 +19,15 @@ use crate::store::queue_files::QueueFiles as Files;
 /// Queue files are synced, and the checkpoint may move, this often.
 const SYNC_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Syncing takes at most one part in so many of the time; where it takes long it happens less often.
+const SYNC_SHARE: u32 = 8;
+
 /// From a topic queue, as its part of a round: write these entries, if there are any.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct WriteEntries {
     pub round: RoundId,
+    pub slot: QueueSlot,
     pub key: QueueKey,
     pub from: QueueOffset,
     pub entries: Vec<u8>,
@@ -49,7 +54,17 @@ pub struct RoundId {
 pub struct Round {
     pub id: RoundId,
     pub queues: usize,
-    pub upto: LogOffset,
+    /// `None` when not all queues could take part.
+    pub upto: Option<LogOffset>,
+}
+
+/// To the queues' parent: the round is over, for better or worse.
+#[derive(Message, Debug, Clone)]
+#[rtype(result = "()")]
+pub struct RoundWritten {
+    pub id: RoundId,
+    /// Queues whose entries could not be written: they have to take part in the next round.
+    pub failed: Vec<QueueSlot>,
 }
 
 /// From whoever deletes a topic, whose actors have ended.
@@ -66,10 +81,12 @@ pub struct QueueFiles {
     files: Files,
     births: TopicBirths,
     flusher: Recipient<QueuesWritten>,
+    /// By arbiter.
+    parents: Vec<Recipient<RoundWritten>>,
     rounds: HashMap<usize, Progress>,
     /// Written but not yet synced: what to tell the flusher then.
     unsynced: HashMap<usize, LogOffset>,
-    synced_at: Instant,
+    sync_at: Instant,
     failed: bool,
 }
 
@@ -77,15 +94,29 @@ pub struct QueueFiles {
 struct Progress {
     number: u64,
     written: usize,
-    expected: Option<(usize, LogOffset)>,
-    failed: bool,
+    expected: Option<(usize, Option<LogOffset>)>,
+    failed: Vec<QueueSlot>,
 }
 
 impl QueueFiles {
+    /// `parents` are the queues' parents, by arbiter.
     #[must_use]
-    pub fn new(files: Files, births: TopicBirths, flusher: Recipient<QueuesWritten>) -> Self {
-        let now = Instant::now();
-        Self { files, births, flusher, rounds: HashMap::new(), unsynced: HashMap::new(), synced_at: now, failed: false }
+    pub fn new(
+        files: Files,
+        births: TopicBirths,
+        flusher: Recipient<QueuesWritten>,
+        parents: Vec<Recipient<RoundWritten>>,
+    ) -> Self {
+        Self {
+            files,
+            births,
+            flusher,
+            parents,
+            rounds: HashMap::new(),
+            unsynced: HashMap::new(),
+            sync_at: Instant::now() + SYNC_INTERVAL,
+            failed: false,
+        }
     }
 
     fn write(&mut self, message: &WriteEntries) -> bool {
@@ -116,19 +147,21 @@ impl QueueFiles {
 
     fn settle(&mut self, id: RoundId) {
         let Some(progress) = self.progress(id) else { return };
-        if let Some((queues, upto)) = progress.expected
-            && progress.written == queues
-            && !progress.failed
-        {
+        let Some((_, upto)) = progress.expected.filter(|(queues, _)| *queues == progress.written) else { return };
+        let failed = std::mem::take(&mut progress.failed);
+        if let Some(upto) = upto.filter(|_| failed.is_empty()) {
             self.unsynced.insert(id.arbiter, upto);
-            if self.synced_at.elapsed() >= SYNC_INTERVAL {
-                self.sync();
-            }
+        }
+        if let Some(parent) = self.parents.get(id.arbiter) {
+            parent.do_send(RoundWritten { id, failed });
+        }
+        if Instant::now() >= self.sync_at {
+            self.sync();
         }
     }
 
     fn sync(&mut self) {
-        self.synced_at = Instant::now();
+        let began = Instant::now();
         match self.files.sync() {
             Ok(()) => {
                 for (arbiter, upto) in self.unsynced.drain() {
@@ -139,6 +172,7 @@ impl QueueFiles {
                 tracing::error!(%error, "the ConsumeQueues cannot be synced; a crash will read more of the log")
             }
         }
+        self.sync_at = Instant::now() + SYNC_INTERVAL.max(began.elapsed() * SYNC_SHARE);
     }
 }
 
@@ -153,7 +187,9 @@ impl Handler<WriteEntries> for QueueFiles {
         let written = message.entries.is_empty() || self.write(&message);
         if let Some(progress) = self.progress(message.round) {
             progress.written += 1;
-            progress.failed |= !written;
+            if !written {
+                progress.failed.push(message.slot);
+            }
         }
         self.settle(message.round);
     }

@@ -3,7 +3,7 @@
 //! Owns: which queues have an actor, what they have not been told yet, the rounds in which they write.
 //! Hears: [`Dispatch`] and [`OpenQueue`] from the writer, [`ToQueue`] from sessions and handlers, [`Unwatched`] and
 //! [`Retired`] from its queues, [`DropQueues`], `Stop`.
-//! Tells: `Entries` and questions to its queues, [`QueueOpened`] to the writer, [`Round`] to the queue files.
+//! Tells: [`Entries`] and questions to its queues, [`QueueOpened`] to the writer, [`Round`] to the queue files.
 //!
 //! Invariants: a queue hears its entries in order, before any question that was asked after they were dispatched; a queue
 //! that ended by a panic is built again from disk and log; a queue that nobody waits for costs a few bytes in a buffer.
@@ -11,27 +11,31 @@
 mod child;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use rustc_hash::FxBuildHasher;
 
 use self::child::{Built, Child, State};
 use super::QueueSlot;
-use super::queue_files::{Round, RoundId};
+use super::queue_files::{Round, RoundId, RoundWritten};
 use crate::actors::Stop;
 use crate::actors::commitlog_writer::{Notice, QueueOpened};
 use crate::actors::crash::{Crash, CrashQueue};
-use crate::actors::topic_queue::{Ask, Entries, QueueMessage, Retire, Retired, Unwatched, WriteOut};
+use crate::actors::topic_queue::{Ask, QueueMessage, Retire, Retired, Unwatched};
 use crate::protocol::names::{LogOffset, QueueKey, QueueOffset};
 use crate::store::consume_queue::Entry;
 pub use child::QueueRecipe;
 
-/// Notices that may gather before their queues hear of them.
-const PENDING_MAX: usize = 16 * 1024;
+/// Entries for which a round comes before its time: so many in all and for each queue that has some.
+const ROUND_ENTRIES_MIN: usize = 128 * 1024;
+const ROUND_ENTRIES_EACH: usize = 64;
+/// A round that did not end after this time has lost a queue; the next one is not held up by it.
+const ROUND_PATIENCE: Duration = Duration::from_secs(10);
 /// How often queues that nobody waits for hear of their entries and write them.
 const ROUND_INTERVAL: Duration = Duration::from_secs(1);
-/// A queue to which nothing happens for this many rounds is asked to end.
-const IDLE_ROUNDS: u64 = 60;
+/// A queue to which nothing happens for so many [`ROUND_INTERVAL`]s is asked to end.
+const IDLE_TICKS: u64 = 60;
 /// Questions that wait while their queue is being opened.
 const ASKS_WAITING_MAX: usize = 20_000;
 
@@ -74,11 +78,18 @@ pub struct Queues {
     arbiter: usize,
     recipe: QueueRecipe,
     /// By slot.
-    children: HashMap<QueueSlot, Child>,
+    children: HashMap<QueueSlot, Child, FxBuildHasher>,
     /// Where queues end whose actor has ended in this process; others are looked up in their files.
     ends: HashMap<QueueSlot, QueueOffset>,
-    pending: Vec<Notice>,
+    /// Queues with entries since the last round, and how many entries.
+    dirty: (Vec<QueueSlot>, usize),
+    /// Queues that have to hear of their entries when a dispatch is through.
+    awaited: Vec<QueueSlot>,
     round: u64,
+    /// When the round began that is being written.
+    writing: Option<Instant>,
+    /// Counts [`ROUND_INTERVAL`]s.
+    tick: u64,
     /// Everything below was dispatched to here.
     seen: LogOffset,
 }
@@ -87,7 +98,18 @@ impl Queues {
     #[must_use]
     pub fn new(arbiter: usize, recipe: QueueRecipe) -> Self {
         let seen = recipe.view.readable();
-        Self { arbiter, recipe, children: HashMap::new(), ends: HashMap::new(), pending: Vec::new(), round: 0, seen }
+        Self {
+            arbiter,
+            recipe,
+            children: HashMap::default(),
+            ends: HashMap::new(),
+            dirty: (Vec::new(), 0),
+            awaited: Vec::new(),
+            round: 0,
+            writing: None,
+            tick: 0,
+            seen,
+        }
     }
 
     /// The child of `slot`; one that is not there is built.
@@ -100,64 +122,88 @@ impl Queues {
         })
     }
 
-    /// Tells the queues everything that gathered.
-    fn tell(&mut self) {
-        if self.pending.is_empty() {
-            return;
-        }
-        let mut buckets: Vec<(QueueSlot, QueueOffset, Vec<u8>)> = Vec::new();
-        let mut places: HashMap<QueueSlot, usize, rustc_hash::FxBuildHasher> = HashMap::default();
-        for notice in self.pending.drain(..) {
-            let place = *places.entry(notice.slot).or_insert_with(|| {
-                buckets.push((notice.slot, notice.queue_offset, Vec::new()));
-                buckets.len() - 1
-            });
-            let entry = Entry { at: notice.at, size: notice.size, tag_code: notice.tag_code };
-            buckets[place].2.extend_from_slice(&entry.encode());
-        }
-        for (slot, from, bytes) in buckets {
-            if let Some(child) = self.children.get_mut(&slot) {
-                child.active = self.round;
-                child.dirty = true;
-                child.entries(Entries { from, bytes });
-            } else {
+    /// Notes what the queues are to hear.
+    fn note(&mut self, notices: &[Notice]) {
+        for notice in notices {
+            let Some(child) = self.children.get_mut(&notice.slot) else {
                 // The writer opens a queue before it numbers its records, so only a deleted topic's come here.
-                tracing::debug!(slot = slot.0, "entries for a queue that is gone");
+                tracing::debug!(slot = notice.slot.0, "an entry for a queue that is gone");
+                self.recipe.ahead.less(1);
+                continue;
+            };
+            let entry = Entry { at: notice.at, size: notice.size, tag_code: notice.tag_code };
+            let is_first = child.add(notice.queue_offset, &entry, &self.recipe.ahead);
+            if is_first && child.is_watched() {
+                self.awaited.push(notice.slot);
+            }
+            if !std::mem::replace(&mut child.dirty, true) {
+                child.active = self.tick;
+                self.dirty.0.push(notice.slot);
+            }
+        }
+        self.dirty.1 += notices.len();
+        for slot in self.awaited.drain(..) {
+            if let Some(child) = self.children.get_mut(&slot) {
+                child.tell();
             }
         }
     }
 
-    fn write_regularly(&mut self, ctx: &mut Context<Self>) {
-        self.write_round();
-        ctx.run_later(ROUND_INTERVAL, Self::write_regularly);
+    /// The queue has something that its files do not hold: no round is whole without it.
+    fn mark_dirty(&mut self, slot: QueueSlot) {
+        if let Some(child) = self.children.get_mut(&slot)
+            && !std::mem::replace(&mut child.dirty, true)
+        {
+            self.dirty.0.push(slot);
+        }
+    }
+
+    fn work_regularly(&mut self, ctx: &mut Context<Self>) {
+        self.tick += 1;
+        if self.is_round_over() {
+            self.write_round();
+        }
+        self.retire_idle();
+        ctx.run_later(ROUND_INTERVAL, Self::work_regularly);
+    }
+
+    fn is_round_over(&self) -> bool {
+        self.writing.is_none_or(|began| began.elapsed() >= ROUND_PATIENCE)
     }
 
     /// Lets all queues write what they have; their files then hold everything below what was seen.
     fn write_round(&mut self) {
         let upto = self.seen;
-        self.tell();
         self.round += 1;
         let id = RoundId { arbiter: self.arbiter, number: self.round };
         let mut writing = 0;
         let mut whole = true;
-        for child in self.children.values_mut() {
-            match &child.state {
-                State::Open(addr) if child.dirty => {
-                    addr.do_send(WriteOut { round: id });
-                    child.dirty = false;
-                    writing += 1;
-                }
-                State::Open(addr) if child.active + IDLE_ROUNDS == self.round => {
-                    child.retiring = true;
-                    addr.do_send(Retire);
-                }
-                State::Open(_) => {}
-                State::Opening(opening) => whole &= opening.entries.is_empty(),
-                State::Broken { .. } => whole = false,
+        let slots = std::mem::take(&mut self.dirty).0;
+        for slot in slots {
+            let Some(child) = self.children.get_mut(&slot) else { continue };
+            child.dirty = false;
+            if child.write_out(id, &self.recipe.ahead) {
+                writing += 1;
+            } else {
+                whole = false;
+                child.dirty = true;
+                self.dirty.0.push(slot);
             }
         }
-        if whole {
-            self.recipe.rounds.do_send(Round { id, queues: writing, upto });
+        let round = Round { id, queues: writing, upto: whole.then_some(upto) };
+        self.writing = Some(Instant::now());
+        self.recipe.rounds.do_send(round);
+    }
+
+    fn retire_idle(&mut self) {
+        for child in self.children.values_mut() {
+            if let State::Open(addr) = &child.state
+                && !child.dirty
+                && child.active + IDLE_TICKS == self.tick
+            {
+                child.retiring = true;
+                addr.do_send(Retire);
+            }
         }
     }
 }
@@ -166,21 +212,31 @@ impl Actor for Queues {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_later(ROUND_INTERVAL, Self::write_regularly);
+        ctx.run_later(ROUND_INTERVAL, Self::work_regularly);
     }
 }
 
 impl Handler<Dispatch> for Queues {
     type Result = ();
 
-    fn handle(&mut self, mut dispatch: Dispatch, _: &mut Self::Context) {
+    fn handle(&mut self, dispatch: Dispatch, _: &mut Self::Context) {
+        self.note(&dispatch.notices);
         self.seen = self.seen.max(dispatch.upto);
-        let watched = |notice: &Notice| self.children.get(&notice.slot).is_some_and(Child::is_watched);
-        let watched = dispatch.notices.iter().any(watched);
-        self.pending.append(&mut dispatch.notices);
-        if watched || self.pending.len() >= PENDING_MAX {
-            self.tell();
+        let early = (ROUND_ENTRIES_EACH * self.dirty.0.len()).max(ROUND_ENTRIES_MIN).min(self.recipe.ahead.max() / 4);
+        if self.dirty.1 > early && self.is_round_over() {
+            self.write_round();
         }
+    }
+}
+
+impl Handler<RoundWritten> for Queues {
+    type Result = ();
+
+    fn handle(&mut self, written: RoundWritten, _: &mut Self::Context) {
+        if written.id.number == self.round {
+            self.writing = None;
+        }
+        written.failed.into_iter().for_each(|slot| self.mark_dirty(slot));
     }
 }
 
@@ -194,7 +250,6 @@ impl Handler<OpenQueue> for Queues {
             return;
         };
         let writer = self.recipe.writer.clone();
-        self.tell();
         self.child(open.slot, &key, ctx).tell_end(open.slot, &writer);
     }
 }
@@ -203,10 +258,9 @@ impl Handler<ToQueue> for Queues {
     type Result = ();
 
     fn handle(&mut self, message: ToQueue, ctx: &mut Self::Context) {
-        self.tell();
-        let round = self.round;
+        let tick = self.tick;
         let child = self.child(message.slot, &message.key, ctx);
-        child.active = round;
+        child.active = tick;
         child.ask(QueueMessage { ask: message.ask }, ASKS_WAITING_MAX);
     }
 }
@@ -261,9 +315,10 @@ impl Handler<child::Ended> for Queues {
     fn handle(&mut self, ended: child::Ended, ctx: &mut Self::Context) {
         let Some(child) = self.children.get_mut(&ended.slot) else { return };
         tracing::error!(queue = %child.key, reason = %ended.reason, "a queue ended by a panic; it is built again from disk");
-        self.ends.remove(&ended.slot);
         let delay = child.break_down();
         let (recipe, key) = (self.recipe.clone(), child.key.clone());
+        self.ends.remove(&ended.slot);
+        self.mark_dirty(ended.slot);
         ctx.run_later(delay, move |queues, ctx| {
             if let Some(child) = queues.children.get_mut(&ended.slot) {
                 child.reopen();
@@ -287,7 +342,6 @@ impl Handler<DropQueues> for Queues {
     type Result = ();
 
     fn handle(&mut self, message: DropQueues, _: &mut Self::Context) {
-        self.tell();
         for slot in &message.slots {
             self.ends.remove(slot);
             if let Some(child) = self.children.remove(slot) {

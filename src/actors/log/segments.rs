@@ -26,6 +26,8 @@ const WINDOW_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const WINDOW_TIME: Duration = Duration::from_millis(500);
 /// Space is taken in steps of this size: the writer can go on after each.
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
+/// Steps end at multiples of this size, which the kernel may keep as one page.
+const LARGE_PAGE_BYTES: u64 = 2 * 1024 * 1024;
 /// How long to wait before asking a full disk again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -65,7 +67,17 @@ pub struct Segments {
     /// What the writer waits for, which may be more than the window.
     needed: u64,
     failed: bool,
+    large_pages: bool,
     writer: (Recipient<Prepared>, Recipient<SpaceFailed>),
+}
+
+/// Where the log's files are made, and how.
+#[derive(Debug, Clone)]
+pub struct Making {
+    pub dir: PathBuf,
+    pub segment_bytes: u64,
+    /// See [`Segment::prefer_large_pages`].
+    pub large_pages: bool,
 }
 
 impl Segments {
@@ -73,15 +85,20 @@ impl Segments {
     #[must_use]
     pub fn new(
         view: &LogView,
-        dir: PathBuf,
-        segment_bytes: u64,
+        making: Making,
         end: LogOffset,
         writer: (Recipient<Prepared>, Recipient<SpaceFailed>),
     ) -> Option<Self> {
+        let Making { dir, segment_bytes, large_pages } = making;
+        let newest = view.segment(end)?;
+        if large_pages {
+            newest.prefer_large_pages();
+        }
         Some(Self {
             dir,
             segment_bytes,
-            newest: view.segment(end)?,
+            large_pages,
+            newest,
             prepared: end,
             written: end,
             advanced_at: Instant::now(),
@@ -125,11 +142,14 @@ impl Segments {
         let mut made = None;
         if self.prepared == self.newest.end() {
             let segment = Arc::new(Segment::create(&self.dir, self.prepared, self.segment_bytes)?);
+            if self.large_pages {
+                segment.prefer_large_pages();
+            }
             self.newest = segment.clone();
             made = Some(segment);
         }
         let from = self.prepared - self.newest.base();
-        let to = (from + STEP_BYTES).min(self.segment_bytes);
+        let to = ((from + STEP_BYTES) / LARGE_PAGE_BYTES * LARGE_PAGE_BYTES).min(self.segment_bytes);
         let done = self.newest.prepare(from as usize, to as usize);
         if done.is_err() && made.is_some() {
             // The writer has to hear of the new segment even if its first step has to be tried again.

@@ -9,9 +9,11 @@ use tokio::sync::oneshot;
 
 use crate::actors::catalog::members::Subscription;
 use crate::actors::log::QueueSlot;
+use crate::actors::log::ahead::Share;
 use crate::actors::log::doors::{Boundary, QueueEntry, QueueError, QueueRange};
 use crate::actors::log::queue_files::RoundId;
 use crate::protocol::names::QueueOffset;
+use crate::store::consume_queue::ENTRY_BYTES;
 
 /// From the parent: new entries, whole, the first of them at `from`.
 #[derive(Message, Debug)]
@@ -19,6 +21,20 @@ use crate::protocol::names::QueueOffset;
 pub struct Entries {
     pub from: QueueOffset,
     pub bytes: Vec<u8>,
+    /// What of [`Ahead`] they are.
+    ///
+    /// [`Ahead`]: crate::actors::log::ahead::Ahead
+    pub share: Share,
+    /// Everything is to be handed to the queue files then, as part of this round.
+    pub round: Option<RoundId>,
+}
+
+impl Entries {
+    /// Offset after the last of them.
+    #[must_use]
+    pub fn end(&self) -> QueueOffset {
+        self.from + (self.bytes.len() / ENTRY_BYTES) as u64
+    }
 }
 
 /// How a pull ended, in RocketMQ's terms.
@@ -113,13 +129,6 @@ pub enum Ask {
 #[rtype(result = "()")]
 pub struct QueueMessage {
     pub ask: Ask,
-}
-
-/// From the parent: hand what is only in memory to the queue files, as part of this round.
-#[derive(Message, Debug, Clone, Copy)]
-#[rtype(result = "()")]
-pub struct WriteOut {
-    pub round: RoundId,
 }
 
 /// From the parent: nothing happened here for a while. The queue ends if it can.

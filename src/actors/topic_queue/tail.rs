@@ -1,5 +1,7 @@
 //! Entries of a queue that are not known to be in its files.
 
+use super::Entries;
+use crate::actors::log::ahead::{Ahead, Share};
 use crate::protocol::names::QueueOffset;
 use crate::store::consume_queue::ENTRY_BYTES;
 
@@ -7,15 +9,24 @@ use crate::store::consume_queue::ENTRY_BYTES;
 const KEPT_BYTES_MAX: usize = 16 * 1024;
 
 /// The newest entries of a queue, dense.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Tail {
     start: QueueOffset,
     bytes: Vec<u8>,
+    share: Share,
 }
 
 impl Tail {
-    pub(super) fn new(start: QueueOffset, bytes: Vec<u8>) -> Self {
-        Self { start, bytes }
+    /// Whole entries from `start` on, which count from now on.
+    pub(super) fn new(start: QueueOffset, bytes: Vec<u8>, ahead: &Ahead) -> Self {
+        let entries = bytes.len() / ENTRY_BYTES;
+        ahead.more(entries);
+        Self { start, bytes, share: Share::of(ahead, entries) }
+    }
+
+    /// The same entries for a reader on another thread; they count once.
+    pub(super) fn copy(&self) -> Self {
+        Self { start: self.start, bytes: self.bytes.clone(), share: self.share.none() }
     }
 
     pub(super) fn start(&self) -> QueueOffset {
@@ -31,13 +42,23 @@ impl Tail {
         self.bytes.is_empty()
     }
 
-    /// Adds entries, the first of them at `from`; those that are there already are passed over. `None` on a gap.
-    pub(super) fn append(&mut self, from: QueueOffset, bytes: &[u8]) -> Option<()> {
-        let known = self.end().checked_sub(from)? as usize * ENTRY_BYTES;
-        if let Some(new) = bytes.get(known..) {
-            self.bytes.extend_from_slice(new);
+    /// Adds entries; those that are there already are passed over. Returns how many bytes are new, `None` on a gap.
+    pub(super) fn append(&mut self, mut entries: Entries) -> Option<usize> {
+        let known = (self.end().checked_sub(entries.from)? as usize * ENTRY_BYTES).min(entries.bytes.len());
+        entries.share.release(known / ENTRY_BYTES);
+        self.share.absorb(entries.share);
+        let new = entries.bytes.len() - known;
+        if self.bytes.is_empty() && known == 0 {
+            self.bytes = entries.bytes;
+        } else {
+            self.bytes.extend_from_slice(&entries.bytes[known..]);
         }
-        Some(())
+        Some(new)
+    }
+
+    /// The newest `bytes` bytes of entries.
+    pub(super) fn newest(&self, bytes: usize) -> &[u8] {
+        &self.bytes[self.bytes.len().saturating_sub(bytes)..]
     }
 
     /// Whole entries from `from` on; `None` when that offset is not here.
@@ -56,6 +77,7 @@ impl Tail {
         let gone = (upto.saturating_sub(self.start) as usize * ENTRY_BYTES).min(self.bytes.len());
         self.bytes.drain(..gone);
         self.start += (gone / ENTRY_BYTES) as u64;
+        self.share.release(gone / ENTRY_BYTES);
         if self.bytes.is_empty() && self.bytes.capacity() > KEPT_BYTES_MAX {
             self.bytes = Vec::new();
         }
@@ -70,16 +92,28 @@ mod tests {
         range.flat_map(|n| [n; ENTRY_BYTES]).collect()
     }
 
+    fn more(ahead: &Ahead, range: std::ops::Range<u8>) -> Entries {
+        ahead.more(range.len());
+        let (from, bytes) = (range.start.into(), entries(range.clone()));
+        Entries { from, bytes, share: Share::of(ahead, range.len()), round: None }
+    }
+
     #[test]
     fn repeats_are_passed_over_and_gaps_are_noticed() {
-        let mut tail = Tail::new(5, entries(5..7));
-        assert_eq!(tail.append(6, &entries(6..9)), Some(()));
-        assert_eq!(tail.append(5, &entries(5..7)), Some(()));
+        let ahead = Ahead::new(4);
+        let mut tail = Tail::new(5, entries(5..7), &ahead);
+        assert_eq!(tail.append(more(&ahead, 6..9)), Some(2 * ENTRY_BYTES));
+        assert_eq!(tail.append(more(&ahead, 5..7)), Some(0));
         assert_eq!((tail.end(), tail.from(8).unwrap()), (9, &entries(8..9)[..]));
-        assert_eq!(tail.append(10, &entries(10..11)), None);
+        assert_eq!(tail.newest(ENTRY_BYTES), entries(8..9));
+        assert_eq!(tail.append(more(&ahead, 10..11)), None);
+        assert!(ahead.is_full());
         tail.written(7);
         assert_eq!((tail.start(), tail.unwritten()), (7, (7, entries(7..9))));
         tail.written(6);
         assert_eq!(tail.start(), 7);
+        assert!(!ahead.is_full());
+        drop(tail);
+        assert!(ahead.has_room());
     }
 }

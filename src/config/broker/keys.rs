@@ -171,6 +171,7 @@ const BINDINGS: &[Binding<BrokerConfig>] = bindings![
     "checkCRCOnRecover" => NextStart, store.check_crc_on_recover, switch;
     "messageIndexEnable" => NextStart, store.key_index_enabled, switch;
     "maxHashSlotNum" => NextStart, store.key_index_slots, number(" of slots", 1..=50_000_000);
+    "actormqEntriesInMemoryMax" => NextStart, store.entries_in_memory_max, number(" of entries", 1_000..=100_000_000);
     "maxIndexNum" => NextStart, store.key_index_entries, number(" of entries", 2..=100_000_000);
     "maxMsgsNumBatch" => Now, store.key_query_max, number(" of messages", 1..=4_096);
     "storeType" => NextStart, store.kind, store_kind;

@@ -38,6 +38,8 @@ pub struct StoreConfig {
     /// Hash slots and entries of one index file.
     pub key_index_slots: u32,
     pub key_index_entries: u32,
+    /// ConsumeQueue entries, of 20 bytes each, that may wait in memory for their files.
+    pub entries_in_memory_max: u32,
     /// Most messages that a query by key returns.
     pub key_query_max: u32,
     pub kind: StoreKind,
@@ -122,6 +124,7 @@ impl Default for StoreConfig {
             key_index_enabled: true,
             key_index_slots: 5_000_000,
             key_index_entries: 20_000_000,
+            entries_in_memory_max: 3_000_000,
             key_query_max: 64,
             kind: StoreKind::Files,
         }

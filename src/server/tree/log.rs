@@ -10,18 +10,22 @@ use actix::prelude::*;
 use super::Threads;
 use crate::actors::Stop;
 use crate::actors::catalog::topics::TopicTable;
-use crate::actors::commitlog_writer::{CommitlogWriter, Neighbours, WriterSettings};
+use crate::actors::commitlog_writer::{CommitlogWriter, Neighbours, Teller, WriterSettings};
+use crate::actors::log::ahead::Ahead;
+use crate::actors::log::dispatch_reader::{DispatchReader, ReaderRoots};
 use crate::actors::log::doors::LogDoors;
 use crate::actors::log::flusher::{Fatal, Flusher, ReadDispatched};
 use crate::actors::log::index::Index;
 use crate::actors::log::queue_files::QueueFiles;
 use crate::actors::log::queues::{QueueRecipe, Queues};
-use crate::actors::log::segments::Segments;
+use crate::actors::log::segments::{Making, Segments};
 use crate::actors::supervision::{End, Seat};
 use crate::actors::topic_queue::Limits;
 use crate::config::{BrokerConfig, FlushMode};
+use crate::protocol::names::LogOffset;
 use crate::store::StoreError;
 use crate::store::key_index::IndexSizes;
+use crate::store::log_view::LogView;
 use crate::store::opening::{self, DirLock, Found, Opened, StoreSettings};
 use crate::store::recovery::DispatchRules;
 
@@ -90,6 +94,7 @@ impl LogTree {
         let opened = opening::open(&settings)?;
         let root = settings.root.clone();
         let seats = Seats::new(threads.io.len());
+        let published = topics.clone();
         let backlog_bytes = Arc::new(AtomicUsize::new(0));
         let (view, found) = (opened.log.view().clone(), opened.found);
         let doors = LogDoors {
@@ -101,7 +106,7 @@ impl LogTree {
             files: seats.files.addr.clone(),
         };
         let flusher = seats.flusher.addr.clone();
-        let lock = seats.start(opened, &settings, (config, &backlog_bytes), threads, fatal)?;
+        let lock = seats.start(opened, &settings, (config, &backlog_bytes, published), threads, fatal)?;
         Ok(Self { doors, backlog_bytes, found, lock, flusher, root })
     }
 
@@ -143,6 +148,7 @@ struct Seats {
     segments: Seat<Segments>,
     index: Seat<Index>,
     files: Seat<QueueFiles>,
+    reader: Seat<DispatchReader>,
     queues: Vec<Seat<Queues>>,
 }
 
@@ -154,6 +160,7 @@ impl Seats {
             segments: Seat::new(),
             index: Seat::new(),
             files: Seat::new(),
+            reader: Seat::new(),
             queues: (0..arbiters).map(|_| Seat::new()).collect(),
         }
     }
@@ -162,51 +169,40 @@ impl Seats {
         self,
         opened: Opened,
         settings: &StoreSettings,
-        (config, backlog): (&BrokerConfig, &Arc<AtomicUsize>),
+        (config, backlog, topics): (&BrokerConfig, &Arc<AtomicUsize>, Arc<TopicTable>),
         threads: &Threads,
         fatal: &Fatal,
     ) -> Result<DirLock, StoreError> {
         let Opened { lock, log, queue_files, index, births, checkpoint, .. } = opened;
         let (view, end) = (log.view().clone(), log.end());
-        let space = (self.writer.addr.clone().recipient(), self.writer.addr.clone().recipient());
-        let segments = Segments::new(&view, settings.log_dir.clone(), settings.segment_bytes, end, space)
-            .ok_or_else(|| StoreError::format(&settings.log_dir, format!("no segment holds the log's end, {end}")))?;
+        let sync_flush = config.flush.mode == FlushMode::Sync;
+        let segments = self.segments(&view, settings, end, !sync_flush)?;
+        let ahead = Ahead::new(config.store.entries_in_memory_max as usize);
         let with_index = index.is_some();
-        let recipe = QueueRecipe {
-            root: settings.root.clone(),
-            queue_file_bytes: settings.queue_file_bytes,
-            view: view.clone(),
-            limits: limits(config),
-            rules: settings.rules.clone(),
-            recovered_end: end,
-            files: self.files.addr.clone().recipient(),
-            rounds: self.files.addr.clone().recipient(),
-            writer: self.writer.addr.clone().recipient(),
-            close: self.writer.addr.clone().recipient(),
-        };
         let neighbours = Neighbours {
-            queues: self.queues.iter().map(|seat| seat.addr.clone()).collect(),
             flusher: self.flusher.addr.clone().recipient(),
             segments: self.segments.addr.clone().recipient(),
             index: with_index.then(|| self.index.addr.clone().recipient()),
         };
         let writer_settings = WriterSettings {
-            sync_flush: config.flush.mode == FlushMode::Sync,
+            sync_flush,
             sync_timeout: Duration::from_millis(config.flush.sync_timeout_ms.into()),
             flush_interval: Duration::from_millis(u64::from(config.flush.interval_ms).max(10)),
         };
-        let flusher = Flusher::new(
-            view,
-            checkpoint,
-            (self.queues.len(), with_index),
-            self.writer.addr.clone().recipient(),
-            fatal.clone(),
-        );
-        let files = QueueFiles::new(queue_files, births, self.flusher.addr.clone().recipient());
+        let sinks = (self.queues.len(), with_index);
+        let flusher =
+            Flusher::new(view.clone(), checkpoint, sinks, self.writer.addr.clone().recipient(), fatal.clone());
+        let parents = self.queues.iter().map(|seat| seat.addr.clone().recipient()).collect();
+        let files = QueueFiles::new(queue_files, births, self.flusher.addr.clone().recipient(), parents);
+        let teller = Teller::new(self.queue_parents(), self.reader.addr.clone().recipient(), ahead.clone(), end);
+        let writer = CommitlogWriter::new(log, writer_settings, neighbours, teller, backlog.clone());
+        let recipe = self.recipe(&view, settings, limits(config), &ahead, end);
+        let reader = DispatchReader::new(self.reader_roots(view, settings, topics, (ahead, fatal)));
         if let Some(index) = index {
             let index = Index::new(index, end, self.flusher.addr.clone().recipient());
             self.index.start(&threads.index, move || index, ends(fatal, "the key index"));
         }
+        self.reader.start(&threads.dispatch_reader, move || reader, ends(fatal, "the dispatch reader"));
         self.flusher.start(&threads.flusher, move || flusher, ends(fatal, "the flusher"));
         self.files.start(&threads.files, move || files, ends(fatal, "the writer of queue files"));
         self.segments.start(&threads.segments, move || segments, ends(fatal, "the keeper of segments"));
@@ -214,9 +210,67 @@ impl Seats {
             let recipe = recipe.clone();
             seat.start(arbiter, move || Queues::new(number, recipe), ends(fatal, "the parent of the queues"));
         }
-        let writer = CommitlogWriter::new(log, writer_settings, neighbours, backlog.clone());
         self.writer.start(&threads.writer, move || writer, ends(fatal, "the CommitLog writer"));
         Ok(lock)
+    }
+
+    fn queue_parents(&self) -> Vec<Addr<Queues>> {
+        self.queues.iter().map(|seat| seat.addr.clone()).collect()
+    }
+
+    fn segments(
+        &self,
+        view: &LogView,
+        settings: &StoreSettings,
+        end: LogOffset,
+        large_pages: bool,
+    ) -> Result<Segments, StoreError> {
+        let making = Making { dir: settings.log_dir.clone(), segment_bytes: settings.segment_bytes, large_pages };
+        let writer = (self.writer.addr.clone().recipient(), self.writer.addr.clone().recipient());
+        Segments::new(view, making, end, writer)
+            .ok_or_else(|| StoreError::format(&settings.log_dir, format!("no segment holds the log's end, {end}")))
+    }
+
+    fn recipe(
+        &self,
+        view: &LogView,
+        settings: &StoreSettings,
+        limits: Limits,
+        ahead: &Ahead,
+        end: LogOffset,
+    ) -> QueueRecipe {
+        QueueRecipe {
+            root: settings.root.clone(),
+            queue_file_bytes: settings.queue_file_bytes,
+            view: view.clone(),
+            limits,
+            ahead: ahead.clone(),
+            recovered_end: end,
+            reader: self.reader.addr.clone().recipient(),
+            files: self.files.addr.clone().recipient(),
+            rounds: self.files.addr.clone().recipient(),
+            writer: self.writer.addr.clone().recipient(),
+            close: self.writer.addr.clone().recipient(),
+        }
+    }
+
+    fn reader_roots(
+        &self,
+        view: LogView,
+        settings: &StoreSettings,
+        topics: Arc<TopicTable>,
+        (ahead, fatal): (Ahead, &Fatal),
+    ) -> ReaderRoots {
+        ReaderRoots {
+            root: settings.root.clone(),
+            view,
+            rules: settings.rules.clone(),
+            topics,
+            ahead,
+            queues: self.queue_parents(),
+            writer: self.writer.addr.clone().recipient(),
+            fatal: fatal.clone(),
+        }
     }
 }
 

@@ -129,6 +129,13 @@ impl TopicEntry {
         self.slots.get(queue as usize).copied()
     }
 
+    /// The number of `queue`, also when the topic lost it as it shrank.
+    #[must_use]
+    pub fn slot_with_files(&self, queue: QueueId) -> Option<QueueSlot> {
+        let spare = (queue as usize).checked_sub(self.slots.len());
+        self.slot(queue).or_else(|| self.spare.get(spare?).copied())
+    }
+
     /// The numbers of all queues that have files, also of those that the topic lost when it shrank.
     #[must_use]
     pub fn all_slots(&self) -> Vec<QueueSlot> {

@@ -9,14 +9,14 @@ use super::Queues;
 use crate::actors::Stop;
 use crate::actors::commitlog_writer::{CloseQueue, QueueOpened};
 use crate::actors::log::QueueSlot;
-use crate::actors::log::queue_files::{Round, WriteEntries};
+use crate::actors::log::ahead::{Ahead, Share};
+use crate::actors::log::dispatch_reader::Missed;
+use crate::actors::log::queue_files::{Round, RoundId, WriteEntries};
 use crate::actors::supervision::{self, End};
 use crate::actors::topic_queue::{Ask, Entries, Limits, QueueMessage, QueueRoots, TopicQueue};
 use crate::protocol::names::{LogOffset, QueueKey, QueueOffset};
-use crate::store::births::TopicBirths;
 use crate::store::consume_queue::{self, ConsumeQueue};
 use crate::store::log_view::LogView;
-use crate::store::recovery::{self, DispatchRules};
 
 /// First pause before a queue that ended is built again; doubled each time.
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
@@ -33,9 +33,10 @@ pub struct QueueRecipe {
     pub queue_file_bytes: u64,
     pub view: LogView,
     pub limits: Limits,
-    pub rules: DispatchRules,
+    pub ahead: Ahead,
     /// Entries at or beyond this offset that were there at the start are not to be trusted.
     pub recovered_end: LogOffset,
+    pub reader: Recipient<Missed>,
     pub files: Recipient<WriteEntries>,
     pub rounds: Recipient<Round>,
     pub writer: Recipient<QueueOpened>,
@@ -70,70 +71,49 @@ impl QueueRecipe {
     ) {
         let recipe = self.clone();
         let bound = if known_end.is_some() { LogOffset::MAX } else { self.recovered_end };
-        self.in_background(slot, ctx, move || {
-            let queue = recipe.open(&key, bound)?;
-            let end = queue.end();
-            Ok((queue, Vec::new(), end))
+        let parent = ctx.address();
+        actix::spawn(async move {
+            let opened = in_background(move || recipe.open(&key, bound)).await;
+            let result = opened.map(|queue| (queue.end(), queue)).map(|(end, queue)| (queue, Vec::new(), end));
+            parent.do_send(Built { slot, result });
         });
     }
 
     /// The same after a panic: what the files do not hold yet is read from the log.
     pub(super) fn rebuild(&self, slot: QueueSlot, key: QueueKey, ctx: &mut Context<Queues>) {
         let recipe = self.clone();
-        self.in_background(slot, ctx, move || {
-            let readable = recipe.view.readable();
-            let mut queue = recipe.open(&key, readable)?;
-            let from = match queue.end().checked_sub(1).filter(|last| *last >= queue.min()) {
-                Some(last) => {
-                    let entry = queue.read(last, true).map_err(|e| e.to_string())?;
-                    let entry = entry.and_then(|bytes| bytes.first_chunk()).map(consume_queue::Entry::decode);
-                    entry.map_or(recipe.recovered_end, |entry| entry.at + u64::from(entry.size))
-                }
-                // An empty queue was empty at the start too, or the start would have filled it.
-                None => recipe.recovered_end,
-            };
-            let births = TopicBirths::open(&recipe.root).map_err(|error| error.to_string())?;
-            let from = from.max(births.of(&key.topic));
-            let unwritten = recipe.entries_in_log(&key, queue.end(), from)?;
-            let end = queue.end() + (unwritten.len() / consume_queue::ENTRY_BYTES) as u64;
-            Ok((queue, unwritten, end))
-        });
+        let parent = ctx.address();
+        actix::spawn(async move { parent.do_send(Built { slot, result: recipe.reopen(key).await }) });
     }
 
-    fn in_background(
-        &self,
-        slot: QueueSlot,
-        ctx: &mut Context<Queues>,
-        build: impl FnOnce() -> Result<(ConsumeQueue, Unwritten, QueueOffset), String> + Send + 'static,
-    ) {
-        let parent = ctx.address();
-        actix::spawn(async move {
-            let built = tokio::task::spawn_blocking(build).await;
-            let result = built.unwrap_or_else(|error| Err(error.to_string()));
-            parent.do_send(Built { slot, result });
-        });
+    async fn reopen(self, key: QueueKey) -> Result<(ConsumeQueue, Unwritten, QueueOffset), String> {
+        let (reader, opened) = (self.reader.clone(), key.clone());
+        let (queue, from) = in_background(move || self.open_for_more(&opened)).await?;
+        let next = queue.end();
+        let missed = reader.send(Missed { key, next, from }).await.map_err(|error| error.to_string())?;
+        let unwritten = missed?;
+        let end = next + (unwritten.len() / consume_queue::ENTRY_BYTES) as u64;
+        Ok((queue, unwritten, end))
+    }
+
+    /// The queue, and the log offset from which on there may be more of its records.
+    fn open_for_more(&self, key: &QueueKey) -> Result<(ConsumeQueue, LogOffset), String> {
+        let mut queue = self.open(key, self.view.readable())?;
+        let from = match queue.end().checked_sub(1).filter(|last| *last >= queue.min()) {
+            Some(last) => {
+                let entry = queue.read(last, true).map_err(|e| e.to_string())?;
+                let entry = entry.and_then(|bytes| bytes.first_chunk()).map(consume_queue::Entry::decode);
+                entry.map_or(self.recovered_end, |entry| entry.at + u64::from(entry.size))
+            }
+            // An empty queue was empty at the start too, or the start would have filled it.
+            None => self.recovered_end,
+        };
+        Ok((queue, from))
     }
 
     fn open(&self, key: &QueueKey, bound: LogOffset) -> Result<ConsumeQueue, String> {
         let dir = consume_queue::queue_dir(&self.root, key);
         ConsumeQueue::open(dir, self.queue_file_bytes, self.view.min(), bound).map_err(|error| error.to_string())
-    }
-
-    /// Entries of the queue from offset `next` on, read from the log.
-    fn entries_in_log(&self, key: &QueueKey, mut next: QueueOffset, from: LogOffset) -> Result<Unwritten, String> {
-        let mut entries = Vec::new();
-        recovery::read(&self.view, from, self.view.readable(), |record| {
-            if record.topic == key.topic.as_str()
-                && record.queue == key.queue
-                && record.queue_offset == next
-                && let Some(entry) = self.rules.entry(record)
-            {
-                entries.extend_from_slice(&entry.encode());
-                next += 1;
-            }
-        })
-        .map_err(|error| error.to_string())?;
-        Ok(entries)
     }
 
     /// Starts the actor of a queue, watched by its parent.
@@ -151,6 +131,7 @@ impl QueueRecipe {
             key,
             view: self.view.clone(),
             limits: self.limits,
+            ahead: self.ahead.clone(),
             files: self.files.clone(),
             parent: (parent.clone().recipient(), parent.clone().recipient()),
             writer: self.close.clone(),
@@ -161,6 +142,13 @@ impl QueueRecipe {
             }
         })
     }
+}
+
+/// Runs `open` on a thread where waiting is allowed.
+async fn in_background<T: Send + 'static>(
+    open: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(open).await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 /// Where a queue is in its life.
@@ -188,6 +176,8 @@ pub(super) struct Child {
     pub(super) active: u64,
     /// Entries came since the last round.
     pub(super) dirty: bool,
+    /// What the queue was not told yet.
+    pending: Option<Entries>,
     /// Pulls that may wait, handed on since the actor started; the actor counts too.
     watches: u64,
     watched: bool,
@@ -205,6 +195,7 @@ impl Child {
             state: State::Opening(Early::default()),
             active: 0,
             dirty: false,
+            pending: None,
             watches: 0,
             watched: false,
             retiring: false,
@@ -221,10 +212,47 @@ impl Child {
         self.watched &= watched != self.watches;
     }
 
-    pub(super) fn entries(&mut self, entries: Entries) {
+    /// Notes an entry that follows those before; the queue hears of it when it is told. True for the first since then.
+    #[inline]
+    pub(super) fn add(&mut self, offset: QueueOffset, entry: &consume_queue::Entry, ahead: &Ahead) -> bool {
+        let is_first = self.pending.is_none();
+        self.retiring = false;
+        let pending = self.pending.get_or_insert_with(|| Entries {
+            from: offset,
+            bytes: Vec::new(),
+            share: Share::of(ahead, 0),
+            round: None,
+        });
+        pending.bytes.extend_from_slice(&entry.encode());
+        pending.share.grow();
+        is_first
+    }
+
+    /// Tells the queue what was noted.
+    pub(super) fn tell(&mut self) {
+        if let Some(entries) = self.pending.take() {
+            self.entries(entries);
+        }
+    }
+
+    /// Tells the queue to write itself out as part of the round; false when it has no actor now.
+    pub(super) fn write_out(&mut self, round: RoundId, ahead: &Ahead) -> bool {
+        let end = self.end.unwrap_or_default();
+        let nothing = || Entries { from: end, bytes: Vec::new(), share: Share::of(ahead, 0), round: None };
+        if matches!(self.state, State::Open(_)) {
+            let entries = self.pending.take().unwrap_or_else(nothing);
+            self.entries(Entries { round: Some(round), ..entries });
+            true
+        } else {
+            self.tell();
+            false
+        }
+    }
+
+    fn entries(&mut self, entries: Entries) {
         self.retiring = false;
         if let Some(end) = &mut self.end {
-            *end = entries.from + (entries.bytes.len() / consume_queue::ENTRY_BYTES) as u64;
+            *end = entries.end();
         }
         match &mut self.state {
             State::Open(addr) => addr.do_send(entries),
@@ -236,6 +264,7 @@ impl Child {
 
     pub(super) fn ask(&mut self, message: QueueMessage, waiting_max: usize) {
         self.retiring = false;
+        self.tell();
         if let Ask::Pull(pull) = &message.ask
             && pull.hold.is_some()
         {
@@ -251,6 +280,8 @@ impl Child {
 
     /// Answers the writer as soon as the end is known.
     pub(super) fn tell_end(&mut self, slot: QueueSlot, writer: &Recipient<QueueOpened>) {
+        self.retiring = false;
+        self.tell();
         match (&mut self.state, self.end) {
             (State::Opening(early), _) => early.tell_writer = true,
             (State::Broken { tell_writer }, _) if self.failures <= PATIENT_FAILURES => *tell_writer = true,
@@ -267,7 +298,6 @@ impl Child {
         writer: &Recipient<QueueOpened>,
     ) {
         self.end = Some(end);
-        self.dirty = true;
         let State::Opening(early) = std::mem::replace(&mut self.state, State::Open(addr)) else { return };
         self.watches =
             early.asks.iter().filter(|m| matches!(&m.ask, Ask::Pull(pull) if pull.hold.is_some())).count() as u64;
@@ -279,6 +309,7 @@ impl Child {
             writer.do_send(QueueOpened { slot, next: Ok(end) });
         }
         early.entries.into_iter().for_each(|entries| self.entries(entries));
+        self.tell();
     }
 
     /// The files cannot be opened: whoever waits hears so.
