@@ -385,3 +385,69 @@ async fn messages_are_found_by_key_unique_key_and_id() {
     }
     server.stop().await;
 }
+
+#[actix::test]
+async fn whoever_makes_a_topic_finds_its_route_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = NamesrvConfig::default();
+    config.files.data_dir = directory.path().to_owned();
+    config.network.bind_address = [127, 0, 0, 1].into();
+    config.network.listen_port = 0;
+    let fatal: Fatal = Arc::new(|reason| panic!("{reason}"));
+    let names = NameServer::start(config, &fatal).unwrap();
+    let server = Server::start_with(|config| config.registration.namesrv_addresses = vec![name_server(names.address)]);
+    let server = server.await;
+    let (mut asking, mut client) = (support::Client::connect(names.address).await, server.client().await);
+    until("the registration", async || {
+        let answer = asking.ask(105, &fields(&[("topic", "TBW102")]), b"").await;
+        (answer.code == 0).then_some(())
+    })
+    .await;
+    for i in 0..20 {
+        let (made, sent, group) = (format!("Made{i}"), format!("Sent{i}"), format!("g{i}"));
+        client.make_topic(&made, "4").await;
+        client.send(&sent, 0, "", "x").await;
+        let heartbeat = format!(
+            r#"{{"clientID":"c","consumerDataSet":[{{"consumeFromWhere":"CONSUME_FROM_FIRST_OFFSET",
+            "consumeType":"CONSUME_PASSIVELY","groupName":"{group}","messageModel":"CLUSTERING",
+            "subscriptionDataSet":[],"unitMode":false}}],"producerDataSet":[]}}"#
+        );
+        assert_eq!(client.ask(34, &fields(&[]), heartbeat.as_bytes()).await.code, 0);
+        for topic in [made, sent, format!("%RETRY%{group}")] {
+            assert_eq!(asking.ask(105, &fields(&[("topic", &topic)]), b"").await.code, 0, "{topic}");
+        }
+    }
+    server.stop().await;
+}
+
+#[actix::test]
+async fn sends_to_a_new_topic_keep_their_order_and_hold_up_no_others() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let server = Server::start_with(|config| config.registration.namesrv_addresses = vec![name_server(address)]).await;
+    let _held = silent.accept().await.unwrap();
+    let mut client = server.client().await;
+    // The name server takes this connection, and never says that it knows the topic.
+    let mut numbers = Vec::new();
+    for i in 0..50 {
+        numbers.push(client.submit(310, &short_send("New", 0, ""), format!("m{i}").as_bytes()).await);
+    }
+    client.send("BenchmarkTest", 0, "", "of another topic").await;
+    assert!(!numbers.iter().any(|number| client.has_answer(*number)), "answered before the topic was announced");
+    numbers.push(client.submit(310, &short_send("New", 0, ""), b"m50").await);
+    for (number, offset) in numbers.into_iter().zip(0..) {
+        assert_eq!(client.answer(number).await.number("queueOffset"), offset);
+    }
+    let all = client.read_all("New", 0).await;
+    assert!(all.into_iter().eq((0..51).map(|i| (i, format!("m{i}")))));
+    let refused = [0; 3].map(|_| short_send("Not", 0, ""));
+    let mut numbers = Vec::new();
+    for mut send in refused {
+        send.default_topic = "Unknown".into();
+        numbers.push(client.submit(310, &send, b"x").await);
+    }
+    for number in numbers {
+        assert_eq!(client.answer(number).await.code, 17);
+    }
+    server.stop().await;
+}

@@ -9,6 +9,7 @@
 //! their way to the log, pulls that wait, bytes that the peer does not read.
 
 mod desk;
+mod making;
 mod outbox;
 mod pushes;
 mod reading;
@@ -25,6 +26,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
 pub use self::desk::{BrokerDesk, Desk};
+use self::making::Making;
 use self::outbox::Outbox;
 use crate::actors::commitlog_writer::{Appended, Batch, Reply};
 use crate::actors::topic_queue::{Pulled, PulledTo};
@@ -147,12 +149,14 @@ struct Credit {
     appending_bytes: usize,
     pulls: u32,
     handled: u32,
+    making: Making,
     paused: Option<std::task::Waker>,
 }
 
 impl Credit {
     fn is_spent(&self, outbox: &Outbox) -> bool {
         self.appending_bytes >= APPENDING_BYTES_MAX
+            || self.making.is_full()
             || self.handled >= HANDLED_MAX
             || outbox.waiting_bytes() >= OUTBOX_BYTES_PAUSE
     }
@@ -195,6 +199,13 @@ impl Session {
             self.hand_over(call, head, frame.body, ctx);
         }
         Ok(())
+    }
+
+    /// Takes a frame that waited for something.
+    fn take_again(&mut self, frame: &[u8], ctx: &mut Context<Self>) {
+        if let Err(error) = self.frame(frame, ctx) {
+            self.close(&error.to_string());
+        }
     }
 
     /// Gives a request to its handler, an async function that answers when it is done.
@@ -351,10 +362,7 @@ impl Handler<Resume> for Session {
     type Result = ();
 
     fn handle(&mut self, resume: Resume, ctx: &mut Self::Context) {
-        if let Err(error) = self.frame(&resume.frame, ctx) {
-            self.close(&error.to_string());
-        }
-        self.flush_batch();
+        self.take_again(&resume.frame, ctx);
     }
 }
 
