@@ -200,11 +200,15 @@ async fn a_pull_from_where_nothing_is_says_where_to_go_on() {
             assert_eq!((answer.code, answer.number("nextBeginOffset")), (*code, *next), "from {from}: {answer:?}");
         }
     };
-    corrections(&mut client, &[(0, 19, 0), (5, 21, 0)]).await;
+    corrections(&mut client, &[(0, 19, 0), (5, 21, 0), (-1, 21, 0)]).await;
     for body in ["m0", "m1", "m2"] {
         client.send("T", 0, "TAGS\u{1}a\u{2}", body).await;
     }
-    corrections(&mut client, &[(0, 0, 3), (2, 0, 3), (3, 19, 3), (4, 21, 3), (1_000, 21, 3)]).await;
+    corrections(
+        &mut client,
+        &[(-1, 21, 0), (i64::MIN, 21, 0), (0, 0, 3), (2, 0, 3), (3, 19, 3), (4, 21, 3), (1_000, 21, 3)],
+    )
+    .await;
     // A pull that may wait does not where waiting is of no use.
     let answer = client.ask(11, &patient_pull("T", 0, 1_000, 600_000), b"").await;
     assert_eq!((answer.code, answer.number("nextBeginOffset")), (21, 3));
