@@ -368,3 +368,61 @@ async fn a_topic_deleted_before_it_was_told_is_not_told() {
     assert!(server.has("First") && server.has("Stays") && !server.has("Gone"));
     broker.stop().await;
 }
+
+/// An address server as RocketMQ's: answers each GET of its path with the addresses that it has by then.
+async fn address_server(addresses: &Arc<Mutex<String>>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let addresses = Arc::clone(addresses);
+    drop(actix::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                asked.push(stream.read_u8().await.unwrap());
+            }
+            let status = if asked.starts_with(b"GET /rocketmq/ours HTTP/1.1\r\n") { "200 OK" } else { "404 Not Found" };
+            let body = addresses.lock().unwrap().clone();
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }));
+    address
+}
+
+#[actix::test]
+async fn name_servers_are_found_by_an_address_server() {
+    let (one, two) = (Server::start("127.0.0.1:0").await, Server::start("127.0.0.1:0").await);
+    let addresses = Arc::new(Mutex::new(format!("{};\r\n", one.address)));
+    let domain = address_server(&addresses).await.to_string();
+    let asked = |config: &mut BrokerConfig| {
+        config.registration.lookup.address_server_enabled = true;
+        config.registration.lookup.address_server_interval_ms = 20;
+        config.registration.lookup.address_server_domain = Some(domain);
+        config.registration.lookup.address_server_subgroup = Some("ours".into());
+    };
+    let broker = Broker::start(&[], asked).await;
+    until("the first name server", || one.has("TBW102")).await;
+    *addresses.lock().unwrap() = two.address.to_string();
+    until("the second name server", || two.has("TBW102")).await;
+    until("the goodbye to the first", || !one.has("TBW102")).await;
+    // An answer that names nobody changes nothing.
+    *addresses.lock().unwrap() = "out of order".into();
+    broker.make(["New".into()]).await;
+    assert!(two.has("New"));
+    broker.stop().await;
+}
+
+#[actix::test]
+async fn name_servers_are_found_by_their_name() {
+    let server = Server::start("127.0.0.1:0").await;
+    let named = format!("localhost:{}", server.address.port());
+    let by_name = |config: &mut BrokerConfig| {
+        config.registration.namesrv_addresses = vec![NamesrvAddress::parse(&named).unwrap()];
+        config.registration.lookup.dns_enabled = true;
+    };
+    let broker = Broker::start(&[], by_name).await;
+    until("the registration", || server.has("TBW102")).await;
+    broker.make(["New".into()]).await;
+    assert!(server.has("New"));
+    broker.stop().await;
+}

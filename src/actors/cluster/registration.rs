@@ -8,6 +8,7 @@
 //! or, while a name server is being told something, when that is over. A name server that is slow or gone delays no other. It forgets a broker whose connection ended: so a lost one is made again soon,
 //! with growing pauses while that fails.
 
+mod addresses;
 mod link;
 mod parts;
 
@@ -21,6 +22,7 @@ use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use self::addresses::Found;
 use self::link::{Announcement, Link, LinkError, Told, Wanted};
 use crate::actors::Stop;
 use crate::actors::catalog::data_version::DataVersion;
@@ -97,6 +99,7 @@ pub struct Registration {
     config: Arc<ArcSwap<BrokerConfig>>,
     topics: Door<Topics>,
     namesrvs: Vec<Namesrv>,
+    found: Found,
     /// What the owner of the topics was told last.
     ordered: Option<Vec<String>>,
     is_stopping: bool,
@@ -106,7 +109,15 @@ impl Registration {
     /// Announces `broker` to the name servers of `config`, with the topics that `topics` owns.
     #[must_use]
     pub fn new(broker: Registrar, config: Arc<ArcSwap<BrokerConfig>>, topics: Door<Topics>) -> Self {
-        Self { broker: Arc::new(broker), config, topics, namesrvs: Vec::new(), ordered: None, is_stopping: false }
+        Self {
+            broker: Arc::new(broker),
+            config,
+            topics,
+            namesrvs: Vec::new(),
+            found: Found::default(),
+            ordered: None,
+            is_stopping: false,
+        }
     }
 
     /// Each period everything is announced, to the name servers that are set by then.
@@ -114,17 +125,7 @@ impl Registration {
         // Each time, for the owner of the topics may have been rebuilt.
         self.topics.tell(Announce { to: context.address().recipient() });
         let config = self.config.load_full();
-        let addresses: Vec<&str> = config.registration.namesrv_addresses.iter().map(|a| a.as_str()).collect();
-        let (kept, gone) = std::mem::take(&mut self.namesrvs)
-            .into_iter()
-            .partition(|namesrv| addresses.contains(&namesrv.address.as_str()));
-        self.namesrvs = kept;
-        self.leave(gone, context);
-        for address in addresses {
-            if self.find(address).is_none() {
-                self.namesrvs.push(Namesrv::new(address));
-            }
-        }
+        self.meet(context);
         let wanted = if config.registration.forced { Wanted::Whole } else { Wanted::WholeIfOthers };
         self.want(wanted, context);
         context.run_later(Duration::from_millis(config.registration.period_ms.into()), Self::turn);
@@ -321,6 +322,7 @@ impl Actor for Registration {
 
     fn started(&mut self, context: &mut Self::Context) {
         self.turn(context);
+        self.look(context);
     }
 }
 
