@@ -20,7 +20,7 @@ use crate::actors::catalog::offsets::{Lower, Offsets, Resets, ViewOffsets};
 use crate::actors::catalog::statistics::Statistics;
 use crate::actors::catalog::topics::{EnsureTopic, TopicConfig, TopicTable, Topics};
 use crate::actors::cluster::registration::{Registrar, Registration};
-use crate::actors::crash::CrashSession;
+use crate::actors::crash::{CrashSession, Stall};
 use crate::actors::door::Door;
 use crate::actors::log::flusher::Fatal;
 use crate::actors::log::wall_clock_ms;
@@ -107,6 +107,12 @@ impl Broker {
     #[doc(hidden)]
     pub fn crash_session(&self, peer: SocketAddr) {
         self.listener.do_send(CrashSession { peer });
+    }
+
+    /// Has the disk stall until the other end of `until` is dropped.
+    #[doc(hidden)]
+    pub fn stall_disk(&self, until: std::sync::mpsc::Receiver<()>) {
+        self.log.flusher.do_send(Stall { until });
     }
 
     /// Ends the broker in order, from the doors inwards: afterwards everything is on the disk.

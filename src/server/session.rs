@@ -9,6 +9,7 @@
 //! their way to the log, pulls that wait, bytes that the peer does not read.
 
 mod desk;
+mod held;
 mod making;
 mod outbox;
 mod pushes;
@@ -26,6 +27,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
 pub use self::desk::{BrokerDesk, Desk};
+use self::held::Held;
 use self::making::Making;
 use self::outbox::Outbox;
 use crate::actors::commitlog_writer::{Appended, Batch, Reply};
@@ -39,7 +41,7 @@ use crate::server::requests::{Refusal, Request, Response};
 const REPLY_LANGUAGE: u8 = 0;
 /// The release whose features the broker has: clients switch theirs on by it.
 const REPLY_VERSION: i32 = crate::protocol::code::version::CURRENT;
-/// Bytes of one connection on their way to the log at most; past them the socket is not read.
+/// Bytes of one connection on their way to the log at most; past them its sends wait, and what else it asks is served.
 const APPENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Pulls of one connection that wait at most.
 const PULLS_MAX: u32 = 20_000;
@@ -150,12 +152,19 @@ struct Credit {
     pulls: u32,
     handled: u32,
     making: Making,
+    held: Held,
     paused: Option<std::task::Waker>,
 }
 
 impl Credit {
+    /// Whether the next send has to wait.
+    fn holds_sends(&self) -> bool {
+        self.appending_bytes >= APPENDING_BYTES_MAX || !self.held.is_empty()
+    }
+
+    /// Whether nothing more is to be read.
     fn is_spent(&self, outbox: &Outbox) -> bool {
-        self.appending_bytes >= APPENDING_BYTES_MAX
+        self.held.is_full()
             || self.making.is_full()
             || self.handled >= HANDLED_MAX
             || outbox.waiting_bytes() >= OUTBOX_BYTES_PAUSE
@@ -289,6 +298,8 @@ impl Session {
         let idle_max = self.desk.idle_max();
         if self.outbox.is_stuck(OUTBOX_PATIENCE) {
             self.close("the peer reads nothing");
+        } else if self.heard_at.elapsed() > idle_max && self.credit.held.is_full() {
+            self.close("its sends wait for the log in vain");
         } else if self.heard_at.elapsed() > idle_max && self.outbox.idle_for() > idle_max {
             self.close("idle");
         }
@@ -336,6 +347,7 @@ impl Handler<Appended> for Session {
     fn handle(&mut self, appended: Appended, ctx: &mut Self::Context) {
         self.appended(&appended.batch);
         self.recycle(appended.batch);
+        self.take_held(ctx);
         self.resume_reading();
         self.end_if_drained(ctx);
     }

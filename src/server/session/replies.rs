@@ -80,12 +80,16 @@ impl Session {
         let Desk::Broker(desk) = self.desk.clone() else { return Err(not_served(head.code)) };
         let send = Send::read(head)?;
         send.check(&desk.send_rules, wall_clock_ms)?;
+        if self.credit.making.take(&send.topic, call, bytes) {
+            return Ok(());
+        }
+        if self.credit.holds_sends() {
+            self.credit.held.push(bytes);
+            return Ok(());
+        }
         if desk.backlog_bytes.load(Ordering::Relaxed) > BACKLOG_BYTES_MAX {
             let remark = "[OVERLOAD]system busy, start flow control for a while";
             return Err(Refusal::new(ResponseCode::SystemBusy.number(), remark));
-        }
-        if self.credit.making.take(&send.topic, call, bytes) {
-            return Ok(());
         }
         match desk.doors.topics.table.get(&send.topic) {
             Some(entry) => {
