@@ -39,13 +39,14 @@ pub use self::table::{
     TopicFilter, TopicTable,
 };
 use super::CatalogError;
-use super::data_version::{self, DataVersion};
+use super::data_version;
 use super::offsets::{ForgetTopic, Offsets};
 use super::snapshot::{self, Encode, Persistent, Snapshot};
 use crate::actors::Stop;
 use crate::actors::door::Door;
 use crate::actors::log::doors::{LogDoors, QueueError};
 use crate::config::BrokerConfig;
+use crate::protocol::body::version::DataVersion;
 use crate::protocol::names::{AUTO_CREATE_TOPIC, Topic};
 use crate::store::table::TableFile;
 

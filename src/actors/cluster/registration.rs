@@ -25,12 +25,12 @@ use tokio::time::{Instant, timeout};
 use self::addresses::Found;
 use self::link::{Announcement, Link, LinkError, Told, Wanted};
 use crate::actors::Stop;
-use crate::actors::catalog::data_version::DataVersion;
 use crate::actors::catalog::topics::{
     ANNOUNCING_MAX, Announce, OrderTopics, Telling, TopicEntry, Topics, TopicsChanged,
 };
 use crate::actors::door::Door;
 use crate::config::BrokerConfig;
+use crate::protocol::body::version::DataVersion;
 use crate::protocol::names::Topic;
 use crate::remoting::channel::Channel;
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use super::TOPICS_MAX;
 use super::table::{SLOTS_MAX, TOPIC_QUEUES_MAX, TopicConfig, TopicEntry};
-use super::{DataVersion, TOPICS_MAX};
 use crate::actors::log::doors::QueueError;
+use crate::protocol::body::version::DataVersion;
 use crate::protocol::names::Topic;
 
 /// How long whoever makes a topic waits for a name server to hear of it, at most: less than a client waits for an answer.
