@@ -17,6 +17,7 @@ use super::tree::{LogTree, Threads, ends, keep};
 use crate::actors::catalog::groups::{GroupTable, Groups};
 use crate::actors::catalog::members::{Members, SubscriptionTable};
 use crate::actors::catalog::offsets::{Lower, Offsets, Resets, ViewOffsets};
+use crate::actors::catalog::settings::{Current, Settings, SettingsVersion};
 use crate::actors::catalog::statistics::Statistics;
 use crate::actors::catalog::topics::{EnsureTopic, TopicConfig, TopicTable, Topics};
 use crate::actors::cluster::registration::{Registrar, Registration};
@@ -121,6 +122,7 @@ impl Broker {
         let _ = tokio::time::timeout(DRAIN_MAX, self.registration.send(Stop)).await;
         // Whoever does not end in time loses its connection, never an acknowledged message.
         let _ = tokio::time::timeout(DRAIN_MAX, self.listener.send(Drain)).await;
+        let _ = self.doors.settings.owner.ask(Stop).await;
         let _ = self.doors.members.owner.ask(Stop).await;
         let _ = self.doors.offsets.owner.ask(Stop).await;
         let _ = self.doors.groups.owner.ask(Stop).await;
@@ -221,6 +223,17 @@ fn resolve(advertised: &Advertised) -> Result<IpAddr, StartError> {
     found.next().map(|address| address.ip()).ok_or_else(|| failed(std::io::Error::other("it has no address")))
 }
 
+fn live_settings(config: BrokerConfig, threads: &Threads, fatal: &Fatal) -> Result<LiveSettings, StartError> {
+    let current: Current = Arc::new(ArcSwap::from_pointee(config));
+    let version = SettingsVersion::default();
+    let recipe = {
+        let (current, version) = (current.clone(), version.clone());
+        move || Ok(Settings::new(current.clone(), version.clone()))
+    };
+    let owner = keep(&threads.io[0], "the settings", Arc::new(recipe), fatal.clone()).map_err(StartError::Catalog)?;
+    Ok(LiveSettings { current, version, owner })
+}
+
 /// Starts the owners of read-mostly facts.
 fn catalog(
     (config, address): (BrokerConfig, Arc<str>),
@@ -229,7 +242,7 @@ fn catalog(
     threads: &Threads,
     fatal: &Fatal,
 ) -> Result<BrokerDoors, StartError> {
-    let settings = LiveSettings::new(Arc::new(ArcSwap::from_pointee(config)));
+    let settings = live_settings(config, threads, fatal)?;
     let current = settings.current.clone();
     let metrics = Arc::new(Metrics::default());
     let home = &threads.io[0];
