@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use actormq::protocol::frame::{self, Codec, NewHead};
 use actormq::protocol::header::pull::PullMessageRequest;
-use support::{Answered, Client, PATIENCE, Server, fields, long_send, patient_pull, pull, short_send, topic_fields};
+use actormq::protocol::header::send::SendMessageRequestV2;
+use support::{
+    Answered, Client, PATIENCE, Server, batch_body, fields, long_send, patient_pull, pull, short_send, topic_fields,
+};
 use tokio::io::AsyncWriteExt;
 
 /// A client that has nothing to do with the bad ones.
@@ -350,6 +353,46 @@ async fn a_giant_frame_is_refused_and_the_largest_is_taken() {
     let over = vec![0; frame::FRAME_BYTES_MAX];
     ends(&server, &raw(0, b"{\"code\":310}", &over)).await;
     bystander.works().await;
+    server.stop().await;
+}
+
+#[actix::test]
+async fn the_longest_frame_is_as_long_as_the_settings_say() {
+    let small = Server::start_with(|config| config.network.frame_bytes_max = 65_536).await;
+    let mut client = small.client().await.with_codec(Codec::Binary);
+    client.make_topic("T", "1").await;
+    assert_eq!(client.ask(310, &short_send("T", 0, ""), &vec![0; 65_000]).await.code, 0);
+    ends(&small, &raw(0, b"{\"code\":310}", &vec![0; 65_536])).await;
+    small.stop().await;
+    let large = Server::start_with(|config| {
+        config.network.frame_bytes_max = 32 * 1024 * 1024;
+        config.send.max_body_bytes = 20 * 1024 * 1024;
+        config.store.commit_log_segment_bytes = 64 * 1024 * 1024;
+    })
+    .await;
+    let mut client = large.client().await.with_codec(Codec::Binary);
+    client.make_topic("T", "1").await;
+    assert_eq!(client.ask(310, &short_send("T", 0, ""), &vec![0; 17 * 1024 * 1024]).await.code, 0);
+    assert_eq!(client.max_offset("T", "0").await, 1);
+    large.stop().await;
+}
+
+#[actix::test]
+async fn a_transaction_s_type_without_a_transaction_is_never_stored_as_a_plain_message() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    client.make_topic("T", "1").await;
+    for (kind, code) in [(4, 13), (12, 13), (8, 0)] {
+        let send = SendMessageRequestV2 { sys_flag: kind, ..short_send("T", 0, "") };
+        assert_eq!(client.ask(310, &send, b"x").await.code, code, "type {kind}");
+        let batch = SendMessageRequestV2 { batch: Some(true), ..send };
+        assert_eq!(client.ask(310, &batch, &batch_body(&[("x", "")])).await.code, 13, "a batch of type {kind}");
+    }
+    let half = SendMessageRequestV2 { sys_flag: 4, ..short_send("T", 0, "TRAN_MSG\u{1}true\u{2}") };
+    assert_eq!(client.ask(310, &half, b"x").await.code, 16);
+    let answer = client.ask(11, &pull("T", 0, 0), b"").await;
+    let flags: Vec<i32> = answer.records().iter().map(|record| record.sys_flag).collect();
+    assert_eq!(flags, [8], "as it was sent");
     server.stop().await;
 }
 

@@ -200,11 +200,15 @@ async fn a_pull_from_where_nothing_is_says_where_to_go_on() {
             assert_eq!((answer.code, answer.number("nextBeginOffset")), (*code, *next), "from {from}: {answer:?}");
         }
     };
-    corrections(&mut client, &[(0, 19, 0), (5, 21, 0)]).await;
+    corrections(&mut client, &[(0, 19, 0), (5, 21, 0), (-1, 21, 0)]).await;
     for body in ["m0", "m1", "m2"] {
         client.send("T", 0, "TAGS\u{1}a\u{2}", body).await;
     }
-    corrections(&mut client, &[(0, 0, 3), (2, 0, 3), (3, 19, 3), (4, 21, 3), (1_000, 21, 3)]).await;
+    corrections(
+        &mut client,
+        &[(-1, 21, 0), (i64::MIN, 21, 0), (0, 0, 3), (2, 0, 3), (3, 19, 3), (4, 21, 3), (1_000, 21, 3)],
+    )
+    .await;
     // A pull that may wait does not where waiting is of no use.
     let answer = client.ask(11, &patient_pull("T", 0, 1_000, 600_000), b"").await;
     assert_eq!((answer.code, answer.number("nextBeginOffset")), (21, 3));
@@ -382,6 +386,72 @@ async fn messages_are_found_by_key_unique_key_and_id() {
     for nowhere in [-1, 1 << 40, i64::MAX] {
         let missing = client.ask(33, &ViewMessageRequest { topic: None, offset: nowhere }, b"").await;
         assert_eq!(missing.code, 1, "{missing:?}");
+    }
+    server.stop().await;
+}
+
+#[actix::test]
+async fn whoever_makes_a_topic_finds_its_route_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = NamesrvConfig::default();
+    config.files.data_dir = directory.path().to_owned();
+    config.network.bind_address = [127, 0, 0, 1].into();
+    config.network.listen_port = 0;
+    let fatal: Fatal = Arc::new(|reason| panic!("{reason}"));
+    let names = NameServer::start(config, &fatal).unwrap();
+    let server = Server::start_with(|config| config.registration.namesrv_addresses = vec![name_server(names.address)]);
+    let server = server.await;
+    let (mut asking, mut client) = (support::Client::connect(names.address).await, server.client().await);
+    until("the registration", async || {
+        let answer = asking.ask(105, &fields(&[("topic", "TBW102")]), b"").await;
+        (answer.code == 0).then_some(())
+    })
+    .await;
+    for i in 0..20 {
+        let (made, sent, group) = (format!("Made{i}"), format!("Sent{i}"), format!("g{i}"));
+        client.make_topic(&made, "4").await;
+        client.send(&sent, 0, "", "x").await;
+        let heartbeat = format!(
+            r#"{{"clientID":"c","consumerDataSet":[{{"consumeFromWhere":"CONSUME_FROM_FIRST_OFFSET",
+            "consumeType":"CONSUME_PASSIVELY","groupName":"{group}","messageModel":"CLUSTERING",
+            "subscriptionDataSet":[],"unitMode":false}}],"producerDataSet":[]}}"#
+        );
+        assert_eq!(client.ask(34, &fields(&[]), heartbeat.as_bytes()).await.code, 0);
+        for topic in [made, sent, format!("%RETRY%{group}")] {
+            assert_eq!(asking.ask(105, &fields(&[("topic", &topic)]), b"").await.code, 0, "{topic}");
+        }
+    }
+    server.stop().await;
+}
+
+#[actix::test]
+async fn sends_to_a_new_topic_keep_their_order_and_hold_up_no_others() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let server = Server::start_with(|config| config.registration.namesrv_addresses = vec![name_server(address)]).await;
+    let _held = silent.accept().await.unwrap();
+    let mut client = server.client().await;
+    // The name server takes this connection, and never says that it knows the topic.
+    let mut numbers = Vec::new();
+    for i in 0..50 {
+        numbers.push(client.submit(310, &short_send("New", 0, ""), format!("m{i}").as_bytes()).await);
+    }
+    client.send("BenchmarkTest", 0, "", "of another topic").await;
+    assert!(!numbers.iter().any(|number| client.has_answer(*number)), "answered before the topic was announced");
+    numbers.push(client.submit(310, &short_send("New", 0, ""), b"m50").await);
+    for (number, offset) in numbers.into_iter().zip(0..) {
+        assert_eq!(client.answer(number).await.number("queueOffset"), offset);
+    }
+    let all = client.read_all("New", 0).await;
+    assert!(all.into_iter().eq((0..51).map(|i| (i, format!("m{i}")))));
+    let refused = [0; 3].map(|_| short_send("Not", 0, ""));
+    let mut numbers = Vec::new();
+    for mut send in refused {
+        send.default_topic = "Unknown".into();
+        numbers.push(client.submit(310, &send, b"x").await);
+    }
+    for number in numbers {
+        assert_eq!(client.answer(number).await.code, 17);
     }
     server.stop().await;
 }

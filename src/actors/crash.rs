@@ -1,13 +1,15 @@
-//! Ends by a panic, on purpose: tests see with it that each parent keeps its rule. Nothing in a broker sends these.
+//! Ends by a panic, on purpose, and a disk that stalls: tests see with these that each parent keeps its rule, and that
+//! sessions keep theirs. Nothing in a broker sends them.
 
 use std::net::SocketAddr;
+use std::sync::mpsc::Receiver;
 
 use actix::prelude::*;
 
 use super::catalog::{groups::Groups, members::Members, offsets::Offsets, statistics::Statistics, topics::Topics};
 use super::commitlog_writer::CommitlogWriter;
 use super::log::QueueSlot;
-use super::log::{index::Index, queue_files::QueueFiles, queues::Queues};
+use super::log::{flusher::Flusher, index::Index, queue_files::QueueFiles, queues::Queues};
 use super::topic_queue::TopicQueue;
 
 /// Ends the receiver by a panic.
@@ -27,6 +29,22 @@ pub struct CrashQueue {
 #[rtype(result = "()")]
 pub struct CrashSession {
     pub peer: SocketAddr,
+}
+
+/// To the flusher: stay at the disk until the other end of this is dropped.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Stall {
+    pub until: Receiver<()>,
+}
+
+impl Handler<Stall> for Flusher {
+    type Result = ();
+
+    fn handle(&mut self, stall: Stall, _: &mut Self::Context) {
+        // It has a thread of its own, where a sync blocks just so.
+        let _ = stall.until.recv();
+    }
 }
 
 macro_rules! crash_on_demand {

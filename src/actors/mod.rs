@@ -9,6 +9,7 @@
 //! | [`log::flusher`] | how far the log is synced, the checkpoint file | flushes from the writer; progress of queue files and key index | the writer what is safe; the tree when the disk fails |
 //! | [`log::segments`] | space ahead of the writer, the making of segments | the writer's progress | the writer how far it may write |
 //! | [`log::index`] | the index files | keys from the writer, queries from handlers | the flusher how far it came |
+//! | [`catalog::settings`] | the order of the settings' updates, the file that keeps them | updates by administrators | nobody |
 //! | [`catalog::topics`] | topics, the numbers of their queues, `topics.json` | creations by sends and administrators, deletions, lists | the registration what changed; offsets and log what is gone |
 //! | [`catalog::groups`] | consumer groups' settings, `subscriptionGroup.json` | first uses, updates, deletions, lists | nobody |
 //! | [`catalog::offsets`] | how far groups have come, pending resets, `consumerOffset.json` | commits, questions, resets, what is gone | nobody |

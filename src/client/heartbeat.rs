@@ -13,7 +13,8 @@ use crate::remoting::channel::{Channel, Reply};
 const SUPPORTS_DIGEST: &str = "IS_SUPPORT_HEART_BEAT_V2";
 /// Ext field of the answer: the digest is not the one that the broker knows.
 const CHANGED: &str = "IS_SUB_CHANGE";
-/// Ext field of the answer: the broker understands MessagePack headers. Ours alone say so.
+/// Ext field of answers to heartbeats and questions for routes: who answers understands MessagePack headers. Ours alone
+/// say so.
 pub(super) const SPEAKS_MESSAGE_PACK: &str = "MESSAGE_PACK";
 
 /// What a broker knows of us.
@@ -90,6 +91,6 @@ async fn request(channel: &Channel, body: &[u8], wait: Duration) -> Option<Reply
     }
 }
 
-fn is_true(reply: &Reply, name: &str) -> bool {
+pub(super) fn is_true(reply: &Reply, name: &str) -> bool {
     reply.ext.field(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }

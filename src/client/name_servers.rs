@@ -7,6 +7,8 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::error::ClientError;
+use super::heartbeat::{SPEAKS_MESSAGE_PACK, is_true};
+use crate::protocol::frame::Codec;
 use crate::remoting::channel::{Channel, ChannelOptions, Reply};
 use crate::remoting::error::ChannelError;
 
@@ -40,7 +42,12 @@ impl NameServers {
             let (at, channel) = self.channel().await;
             let trouble = match channel {
                 Ok(channel) => match channel.request(code, header, b"", self.wait).await {
-                    Ok(reply) => return Ok(reply),
+                    Ok(reply) => {
+                        if is_true(&reply, SPEAKS_MESSAGE_PACK) {
+                            channel.speak(Codec::MessagePack);
+                        }
+                        return Ok(reply);
+                    }
                     Err(error) => error,
                 },
                 Err(error) => error,

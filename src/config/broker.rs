@@ -81,11 +81,7 @@ pub struct BrokerNetwork {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
     pub namesrv_addresses: Vec<NamesrvAddress>,
-    /// Resolve host names among the addresses again each `fetch_interval_ms`.
-    pub dns_lookup_enabled: bool,
-    /// Ask RocketMQ's HTTP address server each `fetch_interval_ms`.
-    pub address_server_enabled: bool,
-    pub fetch_interval_ms: u64,
+    pub lookup: NamesrvLookup,
     /// Milliseconds between registrations: 10,000 to 60,000.
     pub period_ms: u32,
     pub timeout_ms: u32,
@@ -98,6 +94,21 @@ pub struct Registration {
     /// Register in parts of `split_topics` topics.
     pub split: bool,
     pub split_topics: u32,
+}
+
+/// How name servers are found whose addresses are not set, or may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamesrvLookup {
+    /// Each host name among the addresses stands for all addresses that it has, looked up each `dns_interval_ms`.
+    pub dns_enabled: bool,
+    pub dns_interval_ms: u32,
+    /// Where no address is set, ask RocketMQ's HTTP address server each `address_server_interval_ms`.
+    pub address_server_enabled: bool,
+    pub address_server_interval_ms: u64,
+    /// Host or `host:port`; unset: RocketMQ's own.
+    pub address_server_domain: Option<String>,
+    /// Last part of the URL's path; unset: `nsaddr`.
+    pub address_server_subgroup: Option<String>,
 }
 
 /// How topics come into being and go.
@@ -233,9 +244,7 @@ impl Default for Registration {
     fn default() -> Self {
         Self {
             namesrv_addresses: Vec::new(),
-            dns_lookup_enabled: false,
-            address_server_enabled: false,
-            fetch_interval_ms: 10_000,
+            lookup: NamesrvLookup::default(),
             period_ms: 30_000,
             timeout_ms: 24_000,
             forced: true,
@@ -243,6 +252,19 @@ impl Default for Registration {
             single_topic: false,
             split: false,
             split_topics: 800,
+        }
+    }
+}
+
+impl Default for NamesrvLookup {
+    fn default() -> Self {
+        Self {
+            dns_enabled: false,
+            dns_interval_ms: 120_000,
+            address_server_enabled: false,
+            address_server_interval_ms: 10_000,
+            address_server_domain: None,
+            address_server_subgroup: None,
         }
     }
 }

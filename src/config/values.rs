@@ -166,6 +166,24 @@ pub(super) fn host_port(text: &str) -> Read<Option<String>> {
     }
 }
 
+/// A host, with or without a port; empty is unset.
+pub(super) fn host_or_port(text: &str) -> Read<Option<String>> {
+    if text.is_empty() || is_host(text) {
+        return Ok(Some(text.to_owned()).filter(|text| !text.is_empty()));
+    }
+    host_port(text).map_err(|_| "an IP address or a host name, with a port or without".into())
+}
+
+/// One part of a URL's path; empty is unset.
+pub(super) fn path_part(text: &str) -> Read<Option<String>> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
+    if text.chars().all(fits) {
+        Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
+    } else {
+        Err("letters, digits and any of - _ . ~".into())
+    }
+}
+
 /// A broker's main port: with room for the fast port two below.
 pub(super) fn main_port(text: &str) -> Read<u16> {
     match text.parse::<u16>() {

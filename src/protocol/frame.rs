@@ -49,8 +49,8 @@ impl Codec {
 /// Why bytes are not a frame. Any of these ends the connection: nothing after it can be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    #[error("a frame of {0} bytes, at most {FRAME_BYTES_MAX} are allowed")]
-    TooLong(u64),
+    #[error("a frame of {bytes} bytes, at most {max} are allowed")]
+    TooLong { bytes: u64, max: usize },
     #[error("a frame length of {0}, at least 4 is needed")]
     TooShort(u32),
     #[error("a header of {header} bytes in a frame of {frame}")]
@@ -64,9 +64,18 @@ pub enum FrameError {
 /// Length of the frame at the front of `bytes`, its first four bytes included; `None` until four bytes are there.
 ///
 /// # Errors
-/// When the length is one that no frame may have.
+/// When the length is one that no frame may have, or above [`FRAME_BYTES_MAX`].
 #[inline]
 pub fn length(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+    length_within(bytes, FRAME_BYTES_MAX)
+}
+
+/// The same with another limit.
+///
+/// # Errors
+/// As those of [`length`].
+#[inline]
+pub fn length_within(bytes: &[u8], max: usize) -> Result<Option<usize>, FrameError> {
     let Some(first) = bytes.first_chunk::<4>() else {
         return Ok(None);
     };
@@ -74,8 +83,9 @@ pub fn length(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
     if rest < 4 {
         return Err(FrameError::TooShort(rest));
     }
-    if rest as usize > FRAME_BYTES_MAX - 4 {
-        return Err(FrameError::TooLong(u64::from(rest) + 4));
+    let bytes = u64::from(rest) + 4;
+    if bytes > max as u64 {
+        return Err(FrameError::TooLong { bytes, max });
     }
     Ok(Some(rest as usize + 4))
 }

@@ -5,16 +5,9 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::code::Language;
 use super::fields::{self, FieldError, FieldSink};
 use super::frame::{Ext, Head, NewHead};
-
-/// Names of the languages by ordinal, as RocketMQ's headers write them.
-pub const LANGUAGES: [&str; 14] = [
-    "JAVA", "CPP", "DOTNET", "PYTHON", "DELPHI", "ERLANG", "RUBY", "OTHER", "HTTP", "GO", "PHP", "OMS", "RUST",
-    "NODE_JS",
-];
-/// Ordinal of a language that is not in the list.
-const LANGUAGE_OTHER: u8 = 7;
 
 /// Reads a JSON header.
 ///
@@ -30,11 +23,7 @@ pub fn read(header: &[u8]) -> Result<Head<'_>, String> {
 
 /// Ordinal of a language by its name in any case, or by its number.
 pub(super) fn language(name: &str) -> u8 {
-    LANGUAGES
-        .iter()
-        .position(|known| known.eq_ignore_ascii_case(name))
-        .or_else(|| name.parse().ok().filter(|n| *n < LANGUAGES.len()))
-        .map_or(LANGUAGE_OTHER, |n| n as u8)
+    Language::from_name(name).unwrap_or(Language::Other).ordinal()
 }
 
 /// Reads the strict form; `None` sends the header to the tolerant reader.
@@ -156,8 +145,8 @@ pub(super) fn write<T: Serialize + ?Sized>(
     out.extend_from_slice(b",\"flag\":");
     number(out, head.flag);
     out.extend_from_slice(b",\"language\":\"");
-    let language = LANGUAGES.get(usize::from(head.language)).unwrap_or(&"OTHER");
-    out.extend_from_slice(language.as_bytes());
+    let language = Language::from_ordinal(head.language).unwrap_or(Language::Other);
+    out.extend_from_slice(language.name().as_bytes());
     out.extend_from_slice(b"\",\"opaque\":");
     number(out, head.opaque);
     if let Some(remark) = head.remark {

@@ -43,6 +43,8 @@ pub const RECORD_BYTES_MIN: usize = 91;
 pub const FLAG_COMPRESSED: i32 = 0x1;
 /// Mask of the transaction bits: 4 prepared, 8 commit, 12 rollback.
 pub const FLAG_TRANSACTION: i32 = 0xC;
+/// The transaction bits of a message that was committed.
+pub const FLAG_COMMITTED: i32 = 8;
 pub const FLAG_PREPARED: i32 = 0x4;
 pub const FLAG_ROLLBACK: i32 = 0xC;
 pub const FLAG_BORN_HOST_V6: i32 = 0x10;

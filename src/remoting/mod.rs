@@ -1,4 +1,5 @@
-//! Frames over sockets.
+//! Frames over sockets, and where name servers are.
 
 pub mod channel;
 pub mod error;
+pub mod lookup;

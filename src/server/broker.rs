@@ -17,10 +17,11 @@ use super::tree::{LogTree, Threads, ends, keep};
 use crate::actors::catalog::groups::{GroupTable, Groups};
 use crate::actors::catalog::members::{Members, SubscriptionTable};
 use crate::actors::catalog::offsets::{Lower, Offsets, Resets, ViewOffsets};
+use crate::actors::catalog::settings::{Current, Settings, SettingsVersion};
 use crate::actors::catalog::statistics::Statistics;
 use crate::actors::catalog::topics::{EnsureTopic, TopicConfig, TopicTable, Topics};
 use crate::actors::cluster::registration::{Registrar, Registration};
-use crate::actors::crash::CrashSession;
+use crate::actors::crash::{CrashSession, Stall};
 use crate::actors::door::Door;
 use crate::actors::log::flusher::Fatal;
 use crate::actors::log::wall_clock_ms;
@@ -109,12 +110,19 @@ impl Broker {
         self.listener.do_send(CrashSession { peer });
     }
 
+    /// Has the disk stall until the other end of `until` is dropped.
+    #[doc(hidden)]
+    pub fn stall_disk(&self, until: std::sync::mpsc::Receiver<()>) {
+        self.log.flusher.do_send(Stall { until });
+    }
+
     /// Ends the broker in order, from the doors inwards: afterwards everything is on the disk.
     pub async fn stop(self) {
         // A name server that does not answer forgets the broker by itself.
         let _ = tokio::time::timeout(DRAIN_MAX, self.registration.send(Stop)).await;
         // Whoever does not end in time loses its connection, never an acknowledged message.
         let _ = tokio::time::timeout(DRAIN_MAX, self.listener.send(Drain)).await;
+        let _ = self.doors.settings.owner.ask(Stop).await;
         let _ = self.doors.members.owner.ask(Stop).await;
         let _ = self.doors.offsets.owner.ask(Stop).await;
         let _ = self.doors.groups.owner.ask(Stop).await;
@@ -215,6 +223,17 @@ fn resolve(advertised: &Advertised) -> Result<IpAddr, StartError> {
     found.next().map(|address| address.ip()).ok_or_else(|| failed(std::io::Error::other("it has no address")))
 }
 
+fn live_settings(config: BrokerConfig, threads: &Threads, fatal: &Fatal) -> Result<LiveSettings, StartError> {
+    let current: Current = Arc::new(ArcSwap::from_pointee(config));
+    let version = SettingsVersion::default();
+    let recipe = {
+        let (current, version) = (current.clone(), version.clone());
+        move || Ok(Settings::new(current.clone(), version.clone()))
+    };
+    let owner = keep(&threads.io[0], "the settings", Arc::new(recipe), fatal.clone()).map_err(StartError::Catalog)?;
+    Ok(LiveSettings { current, version, owner })
+}
+
 /// Starts the owners of read-mostly facts.
 fn catalog(
     (config, address): (BrokerConfig, Arc<str>),
@@ -223,7 +242,7 @@ fn catalog(
     threads: &Threads,
     fatal: &Fatal,
 ) -> Result<BrokerDoors, StartError> {
-    let settings = LiveSettings::new(Arc::new(ArcSwap::from_pointee(config)));
+    let settings = live_settings(config, threads, fatal)?;
     let current = settings.current.clone();
     let metrics = Arc::new(Metrics::default());
     let home = &threads.io[0];

@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use tokio::sync::Mutex;
-
-use crate::actors::catalog::data_version::DataVersion;
 use crate::actors::catalog::groups::{GroupTable, Groups};
 use crate::actors::catalog::members::{Members, SubscriptionTable};
 use crate::actors::catalog::offsets::{Offsets, Resets};
+use crate::actors::catalog::settings::{Current, Settings, SettingsVersion};
 use crate::actors::catalog::statistics::Statistics;
 use crate::actors::catalog::topics::{TopicTable, Topics};
 use crate::actors::door::Door;
@@ -61,21 +58,17 @@ pub struct MemberDoor {
     pub owner: Door<Members>,
 }
 
-/// The settings while running.
+/// The settings while running: look at them, ask the owner for changes.
 #[derive(Clone, Debug)]
 pub struct LiveSettings {
     /// As they are now. Actors hold clones of it.
-    pub current: Arc<ArcSwap<BrokerConfig>>,
-    /// Counts updates; locked while one is under way, so that none is lost.
-    pub version: Arc<Mutex<DataVersion>>,
+    pub current: Current,
+    /// Counts updates.
+    pub version: SettingsVersion,
+    pub owner: Door<Settings>,
 }
 
 impl LiveSettings {
-    #[must_use]
-    pub fn new(current: Arc<ArcSwap<BrokerConfig>>) -> Self {
-        Self { current, version: Arc::default() }
-    }
-
     /// The settings as they are now.
     #[must_use]
     pub fn now(&self) -> Arc<BrokerConfig> {

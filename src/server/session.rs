@@ -9,6 +9,8 @@
 //! their way to the log, pulls that wait, bytes that the peer does not read.
 
 mod desk;
+mod held;
+mod making;
 mod outbox;
 mod pushes;
 mod reading;
@@ -25,6 +27,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
 pub use self::desk::{BrokerDesk, Desk};
+use self::held::Held;
+use self::making::Making;
 use self::outbox::Outbox;
 use crate::actors::commitlog_writer::{Appended, Batch, Reply};
 use crate::actors::topic_queue::{Pulled, PulledTo};
@@ -37,7 +41,7 @@ use crate::server::requests::{Refusal, Request, Response};
 const REPLY_LANGUAGE: u8 = 0;
 /// The release whose features the broker has: clients switch theirs on by it.
 const REPLY_VERSION: i32 = crate::protocol::code::version::CURRENT;
-/// Bytes of one connection on their way to the log at most; past them the socket is not read.
+/// Bytes of one connection on their way to the log at most; past them its sends wait, and what else it asks is served.
 const APPENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Pulls of one connection that wait at most.
 const PULLS_MAX: u32 = 20_000;
@@ -147,12 +151,21 @@ struct Credit {
     appending_bytes: usize,
     pulls: u32,
     handled: u32,
+    making: Making,
+    held: Held,
     paused: Option<std::task::Waker>,
 }
 
 impl Credit {
+    /// Whether the next send has to wait.
+    fn holds_sends(&self) -> bool {
+        self.appending_bytes >= APPENDING_BYTES_MAX || !self.held.is_empty()
+    }
+
+    /// Whether nothing more is to be read.
     fn is_spent(&self, outbox: &Outbox) -> bool {
-        self.appending_bytes >= APPENDING_BYTES_MAX
+        self.held.is_full()
+            || self.making.is_full()
             || self.handled >= HANDLED_MAX
             || outbox.waiting_bytes() >= OUTBOX_BYTES_PAUSE
     }
@@ -195,6 +208,13 @@ impl Session {
             self.hand_over(call, head, frame.body, ctx);
         }
         Ok(())
+    }
+
+    /// Takes a frame that waited for something.
+    fn take_again(&mut self, frame: &[u8], ctx: &mut Context<Self>) {
+        if let Err(error) = self.frame(frame, ctx) {
+            self.close(&error.to_string());
+        }
     }
 
     /// Gives a request to its handler, an async function that answers when it is done.
@@ -278,6 +298,8 @@ impl Session {
         let idle_max = self.desk.idle_max();
         if self.outbox.is_stuck(OUTBOX_PATIENCE) {
             self.close("the peer reads nothing");
+        } else if self.heard_at.elapsed() > idle_max && self.credit.held.is_full() {
+            self.close("its sends wait for the log in vain");
         } else if self.heard_at.elapsed() > idle_max && self.outbox.idle_for() > idle_max {
             self.close("idle");
         }
@@ -325,6 +347,7 @@ impl Handler<Appended> for Session {
     fn handle(&mut self, appended: Appended, ctx: &mut Self::Context) {
         self.appended(&appended.batch);
         self.recycle(appended.batch);
+        self.take_held(ctx);
         self.resume_reading();
         self.end_if_drained(ctx);
     }
@@ -351,10 +374,7 @@ impl Handler<Resume> for Session {
     type Result = ();
 
     fn handle(&mut self, resume: Resume, ctx: &mut Self::Context) {
-        if let Err(error) = self.frame(&resume.frame, ctx) {
-            self.close(&error.to_string());
-        }
-        self.flush_batch();
+        self.take_again(&resume.frame, ctx);
     }
 }
 

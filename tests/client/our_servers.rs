@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actormq::client::{Client, ClientOptions, Message, MessageQueue, Outcome, ReceivedMessage, Target};
+use actormq::protocol::frame::{self, Codec, Frame};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::server::Server;
 use crate::{Inbox, SOON, bodies, from_first};
@@ -141,4 +143,47 @@ async fn a_pull_consumer_finds_its_way_at_our_broker() {
     let (min, max) = (consumer.min_offset(&queue).await.unwrap(), consumer.max_offset(&queue).await.unwrap());
     assert_eq!((min, max), (0, 5));
     consumer.shutdown().await.unwrap();
+}
+
+/// Passes frames on to `address` and notes the codec of each that a client sends.
+async fn eavesdrop(address: String) -> (String, Arc<Mutex<Vec<Codec>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let here = listener.local_addr().unwrap().to_string();
+    let heard = Arc::<Mutex<Vec<Codec>>>::default();
+    let notes = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = tokio::net::TcpStream::connect(&address).await.unwrap();
+            let ((mut asks, mut hears), (mut answers, mut asked)) = (client.into_split(), server.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut answers, &mut hears).await });
+            let notes = Arc::clone(&notes);
+            tokio::spawn(async move {
+                let mut prefix = [0; 4];
+                while asks.read_exact(&mut prefix).await.is_ok() {
+                    let mut bytes = prefix.to_vec();
+                    bytes.resize(frame::length(&prefix).unwrap().unwrap(), 0);
+                    asks.read_exact(&mut bytes[4..]).await.unwrap();
+                    notes.lock().unwrap().push(Frame::cut(&bytes).unwrap().codec);
+                    asked.write_all(&bytes).await.unwrap();
+                }
+            });
+        }
+    });
+    (here, heard)
+}
+
+#[tokio::test]
+async fn a_name_server_that_says_so_is_asked_by_message_pack() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    let (address, heard) = eavesdrop(server.name_server.clone()).await;
+    let client = Client::connect(ClientOptions::new(&address)).await.unwrap();
+    send_all(&client, 0..1).await;
+    for _ in 0..3 {
+        assert!(!client.queues("T").await.unwrap().is_empty());
+    }
+    assert!(client.queues("Nowhere").await.is_err());
+    let heard = heard.lock().unwrap().clone();
+    assert_eq!((heard.first(), heard.last()), (Some(&Codec::Binary), Some(&Codec::MessagePack)), "{heard:?}");
+    client.shutdown().await;
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use actormq::actors::log::flusher::Fatal;
 use actormq::config::{BrokerConfig, NamesrvAddress};
 use actormq::protocol::batch::{self, BatchEntry};
+use actormq::protocol::body::Body;
 use actormq::protocol::frame::{self, Codec, Ext, Frame, NewHead};
 use actormq::protocol::header::pull::PullMessageRequest;
 use actormq::protocol::header::send::{SendMessageRequest, SendMessageRequestV2};
@@ -40,11 +41,31 @@ impl Server {
     }
 
     pub async fn start_with(change: impl FnOnce(&mut BrokerConfig)) -> Self {
-        let fatal: Fatal = Arc::new(|reason| panic!("{reason}"));
-        Self::start_in(tempfile::tempdir().unwrap(), &fatal, change).await
+        Self::start_in(tempfile::tempdir().unwrap(), &panicking(), change).await
     }
 
     pub async fn start_in(directory: TempDir, fatal: &Fatal, change: impl FnOnce(&mut BrokerConfig)) -> Self {
+        Self::start_threads(1, directory, fatal, change).await
+    }
+
+    /// A broker whose sessions and queues are spread over this many threads.
+    pub async fn start_on(io_threads: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self::start_threads(io_threads, directory, &panicking(), |_| {}).await
+    }
+
+    /// Stops in order and starts again in the same directory.
+    pub async fn restarted(self) -> Self {
+        self.broker.stop().await;
+        Self::start_in(self.directory, &panicking(), |_| {}).await
+    }
+
+    async fn start_threads(
+        io_threads: usize,
+        directory: TempDir,
+        fatal: &Fatal,
+        change: impl FnOnce(&mut BrokerConfig),
+    ) -> Self {
         let mut config = BrokerConfig::default();
         config.identity.broker_name = "broker-a".into();
         config.network.bind_address = [127, 0, 0, 1].into();
@@ -54,22 +75,7 @@ impl Server {
         config.store.key_index_slots = 1_000;
         config.store.key_index_entries = 4_000;
         change(&mut config);
-        let broker = Broker::start(config, 1, fatal).await.unwrap();
-        Self { broker, directory }
-    }
-
-    /// A broker whose sessions and queues are spread over this many threads.
-    pub async fn start_on(io_threads: usize) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut config = BrokerConfig::default();
-        config.network.bind_address = [127, 0, 0, 1].into();
-        config.network.listen_port = 0;
-        config.store.data_dir = directory.path().join("data");
-        config.store.commit_log_segment_bytes = 16 * 1024 * 1024;
-        config.store.key_index_slots = 1_000;
-        config.store.key_index_entries = 4_000;
-        let fatal: Fatal = Arc::new(|reason| panic!("{reason}"));
-        let broker = Broker::start(config, io_threads, &fatal).await.unwrap();
+        let broker = Broker::start(config, io_threads, fatal).await.unwrap();
         Self { broker, directory }
     }
 
@@ -80,6 +86,10 @@ impl Server {
     pub async fn stop(self) {
         self.broker.stop().await;
     }
+}
+
+fn panicking() -> Fatal {
+    Arc::new(|reason| panic!("{reason}"))
 }
 
 /// A name server's address as a broker's settings hold it.
@@ -123,6 +133,12 @@ impl Answered {
 
     pub fn remark(&self) -> &str {
         self.remark.as_deref().unwrap_or_default()
+    }
+
+    /// The body of an answer that must be a success.
+    pub fn body<T: Body>(&self) -> T {
+        assert_eq!(self.code, 0, "{self:?}");
+        T::decode(&self.body).unwrap()
     }
 
     /// The records of the body, checked.
@@ -279,6 +295,19 @@ impl Client {
     pub async fn ask<T: Serialize + ?Sized>(&mut self, code: i32, header: &T, body: &[u8]) -> Answered {
         let opaque = self.submit(code, header, body).await;
         self.answer(opaque).await
+    }
+
+    /// The same with a header of plain fields.
+    pub async fn command(&mut self, code: i32, pairs: &[(&str, &str)], body: &[u8]) -> Answered {
+        self.ask(code, &fields(pairs), body).await
+    }
+
+    /// The next request of the broker's own.
+    pub async fn push(&mut self) -> Answered {
+        match self.pushed.pop_front() {
+            Some(frame) => frame,
+            None => self.frame().await.expect("the broker hung up"),
+        }
     }
 
     pub async fn answer(&mut self, opaque: i32) -> Answered {

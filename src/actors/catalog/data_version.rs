@@ -1,6 +1,6 @@
-//! The version of a table, and the wall clock that it carries.
+//! The next version of a table, and the wall clock that it carries.
 
-pub use crate::protocol::body::version::DataVersion;
+use crate::protocol::body::version::DataVersion;
 
 /// The version after a change made now, without a controller.
 pub(super) fn next(version: DataVersion) -> DataVersion {

@@ -20,12 +20,13 @@ use arc_swap::ArcSwap;
 
 pub use self::table::{FORBIDDEN_READ, GroupConfig, GroupTable};
 use super::CatalogError;
-use super::data_version::{self, DataVersion};
+use super::data_version;
 use super::snapshot::{self, Encode, Persistent, Snapshot};
 use crate::actors::Stop;
 use crate::config::BrokerConfig;
 use crate::protocol::body::ConfigFile;
 use crate::protocol::body::groups::{SubscriptionGroupConfig, SubscriptionGroupTable};
+use crate::protocol::body::version::DataVersion;
 use crate::protocol::names::{Group, Topic};
 use crate::store::table::TableFile;
 

@@ -1,4 +1,4 @@
-//! Read-mostly facts of a broker, each with one owner: topics, groups, members, consumer offsets.
+//! Read-mostly facts of a broker, each with one owner: settings, topics, groups, members, consumer offsets.
 
 use std::path::PathBuf;
 
@@ -8,6 +8,7 @@ pub mod data_version;
 pub mod groups;
 pub mod members;
 pub mod offsets;
+pub mod settings;
 mod snapshot;
 pub mod statistics;
 #[cfg(test)]

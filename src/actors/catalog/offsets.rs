@@ -30,10 +30,11 @@ pub use self::messages::{
 };
 pub use self::view::{OffsetsView, Progress, Queues};
 use super::CatalogError;
-use super::data_version::{self, DataVersion};
+use super::data_version;
 use super::snapshot::{self, Encode, Persistent, Snapshot};
 use crate::actors::Stop;
 use crate::config::BrokerConfig;
+use crate::protocol::body::version::DataVersion;
 use crate::protocol::body::{Body, ConfigFile};
 use crate::protocol::names::{Group, QueueId, QueueKey, QueueOffset, Topic};
 use crate::store::table::TableFile;

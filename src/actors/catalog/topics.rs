@@ -19,6 +19,7 @@ mod table;
 mod tests;
 
 use std::collections::HashSet;
+use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +28,10 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 
 pub use self::attributes::parse_changes;
+use self::messages::Announced;
 pub use self::messages::{
-    Announce, CreateAtSend, DeleteTopic, EnsureTopic, ListTopics, OrderTopics, Renew, TopicError, TopicList,
-    TopicsChanged, UpdateTopics,
+    ANNOUNCING_MAX, Announce, CreateAtSend, DeleteTopic, EnsureTopic, ListTopics, OrderTopics, Renew, Telling,
+    TopicError, TopicList, TopicsChanged, UpdateTopics,
 };
 pub use self::system::own_names;
 pub use self::table::{
@@ -37,13 +39,14 @@ pub use self::table::{
     TopicFilter, TopicTable,
 };
 use super::CatalogError;
-use super::data_version::{self, DataVersion};
+use super::data_version;
 use super::offsets::{ForgetTopic, Offsets};
 use super::snapshot::{self, Encode, Persistent, Snapshot};
 use crate::actors::Stop;
 use crate::actors::door::Door;
 use crate::actors::log::doors::{LogDoors, QueueError};
 use crate::config::BrokerConfig;
+use crate::protocol::body::version::DataVersion;
 use crate::protocol::names::{AUTO_CREATE_TOPIC, Topic};
 use crate::store::table::TableFile;
 
@@ -115,20 +118,18 @@ impl Topics {
         Ok(TopicConfig { attributes, ..wish })
     }
 
-    /// Publishes `configs`, all or none, and leaves out those that change nothing.
+    /// Publishes `configs`, all or none, and leaves out those that change nothing; nothing is announced when all do.
     fn publish(
         &mut self,
         configs: Vec<TopicConfig>,
         context: &mut Context<Self>,
-    ) -> Result<Vec<Arc<TopicEntry>>, TopicError> {
+    ) -> Result<(Vec<Arc<TopicEntry>>, Option<Announced>), TopicError> {
         let is_news = |config: &TopicConfig| self.table.get(&config.topic).is_none_or(|entry| entry.config != *config);
         let configs: Vec<_> = configs.into_iter().filter(is_news).collect();
         self.check(&configs)?;
         let changed: Vec<_> = configs.into_iter().map(|config| self.table.publish(config)).collect();
-        if !changed.is_empty() {
-            self.renew(changed.clone(), Vec::new(), context);
-        }
-        Ok(changed)
+        let announced = (!changed.is_empty()).then(|| self.renew(changed.clone(), Vec::new(), context));
+        Ok((changed, announced))
     }
 
     fn check(&self, configs: &[TopicConfig]) -> Result<(), TopicError> {
@@ -149,20 +150,46 @@ impl Topics {
         Ok(())
     }
 
-    fn publish_one(&mut self, config: TopicConfig, context: &mut Context<Self>) -> Result<Arc<TopicEntry>, TopicError> {
+    fn publish_one(
+        &mut self,
+        config: TopicConfig,
+        context: &mut Context<Self>,
+    ) -> ResponseFuture<Result<Arc<TopicEntry>, TopicError>> {
         let topic = config.topic.clone();
         tracing::info!(%topic, queues = config.queues(), perm = config.perm, "made a topic");
-        self.publish(vec![config], context)?;
-        self.table.get(&topic).ok_or(TopicError::BeingDeleted { topic })
+        let published = self.publish(vec![config], context);
+        let entry = self.table.get(&topic).ok_or(TopicError::BeingDeleted { topic });
+        match published {
+            Ok((_, Some(announced))) => Box::pin(announced.then(entry)),
+            Ok((_, None)) => Box::pin(ready(entry)),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
     }
 
     /// Counts a change, has it written and announced.
-    fn renew(&mut self, changed: Vec<Arc<TopicEntry>>, deleted: Vec<Topic>, context: &mut Context<Self>) {
+    fn renew(&mut self, changed: Vec<Arc<TopicEntry>>, deleted: Vec<Topic>, context: &mut Context<Self>) -> Announced {
         self.version = data_version::next(self.version);
+        let (told, announced) = Announced::new(self.config.load().registration.timeout_ms);
         if let Some(registration) = &self.registration {
-            registration.do_send(TopicsChanged { version: self.version, changed, deleted });
+            registration.do_send(TopicsChanged { version: self.version, changed, deleted, told });
         }
         snapshot::changed(self, context);
+        announced
+    }
+
+    fn update(
+        &mut self,
+        topics: Vec<TopicConfig>,
+        context: &mut Context<Self>,
+    ) -> Result<Option<Announced>, TopicError> {
+        let mut seen = HashSet::new();
+        let last_of_each = topics.into_iter().rev().filter(|config| seen.insert(config.topic.clone()));
+        let configs: Result<Vec<_>, _> = last_of_each.map(|config| self.altered(config)).collect();
+        let (changed, announced) = self.publish(configs?, context)?;
+        for entry in changed {
+            tracing::info!(topic = %entry.config.topic, config = ?entry.config, "made or changed a topic");
+        }
+        Ok(announced)
     }
 
     fn delete(&mut self, topic: Topic, context: &mut Context<Self>) -> ResponseActFuture<Self, Result<(), QueueError>> {
@@ -170,7 +197,8 @@ impl Topics {
         let slots = removed.as_ref().map(|entry| entry.all_slots()).unwrap_or_default();
         if removed.is_some() {
             tracing::info!(%topic, "deleted a topic");
-            self.renew(Vec::new(), vec![topic.clone()], context);
+            // Who deletes a topic takes its route from the name servers.
+            let _ = self.renew(Vec::new(), vec![topic.clone()], context);
         }
         self.dying.insert(topic.clone());
         let (offsets, log) = (self.offsets.clone(), self.log.clone());
@@ -232,19 +260,21 @@ impl Persistent for Topics {
 }
 
 impl Handler<CreateAtSend> for Topics {
-    type Result = Result<Arc<TopicEntry>, TopicError>;
+    type Result = ResponseFuture<Result<Arc<TopicEntry>, TopicError>>;
 
     fn handle(&mut self, wish: CreateAtSend, context: &mut Context<Self>) -> Self::Result {
         if let Some(entry) = self.table.get(&wish.topic) {
-            return Ok(entry);
+            return Box::pin(ready(Ok(entry)));
         }
-        let config = self.create_at_send(&wish)?;
-        self.publish_one(config, context)
+        match self.create_at_send(&wish) {
+            Ok(config) => self.publish_one(config, context),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
     }
 }
 
 impl Handler<EnsureTopic> for Topics {
-    type Result = Result<Arc<TopicEntry>, TopicError>;
+    type Result = ResponseFuture<Result<Arc<TopicEntry>, TopicError>>;
 
     fn handle(&mut self, wish: EnsureTopic, context: &mut Context<Self>) -> Self::Result {
         match self.table.get(&wish.config.topic) {
@@ -252,23 +282,20 @@ impl Handler<EnsureTopic> for Topics {
             Some(entry) if wish.config.order && !entry.config.order => {
                 self.publish_one(TopicConfig { order: true, ..entry.config.clone() }, context)
             }
-            Some(entry) => Ok(entry),
+            Some(entry) => Box::pin(ready(Ok(entry))),
         }
     }
 }
 
 impl Handler<UpdateTopics> for Topics {
-    type Result = Result<(), TopicError>;
+    type Result = ResponseFuture<Result<(), TopicError>>;
 
     fn handle(&mut self, wish: UpdateTopics, context: &mut Context<Self>) -> Self::Result {
-        let mut seen = HashSet::new();
-        let last_of_each = wish.topics.into_iter().rev().filter(|config| seen.insert(config.topic.clone()));
-        let configs: Result<Vec<_>, _> = last_of_each.map(|config| self.altered(config)).collect();
-        let changed = self.publish(configs?, context)?;
-        for entry in changed {
-            tracing::info!(topic = %entry.config.topic, config = ?entry.config, "made or changed a topic");
+        match self.update(wish.topics, context) {
+            Ok(Some(announced)) => Box::pin(announced.then(Ok(()))),
+            Ok(None) => Box::pin(ready(Ok(()))),
+            Err(error) => Box::pin(ready(Err(error))),
         }
-        Ok(())
     }
 }
 
@@ -309,10 +336,10 @@ impl Handler<Announce> for Topics {
 }
 
 impl Handler<Renew> for Topics {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Renew, context: &mut Context<Self>) {
-        self.renew(Vec::new(), Vec::new(), context);
+    fn handle(&mut self, _: Renew, context: &mut Context<Self>) -> Self::Result {
+        Box::pin(self.renew(Vec::new(), Vec::new(), context).then(()))
     }
 }
 

@@ -4,10 +4,11 @@
 //! Hears: [`TopicsChanged`], `Stop`.
 //! Tells: the topics' owner to tell changes, and which of them are ordered; asks it for all topics.
 //!
-//! Everything is announced at the start, each period, and over each new connection; between, only what changed. A name
-//! server that is slow or gone delays no other. It forgets a broker whose connection ended: so a lost one is made again soon,
+//! Everything is announced at the start, each period, and over each new connection; between, only what changed, at once
+//! or, while a name server is being told something, when that is over. A name server that is slow or gone delays no other. It forgets a broker whose connection ended: so a lost one is made again soon,
 //! with growing pauses while that fails.
 
+mod addresses;
 mod link;
 mod parts;
 
@@ -19,19 +20,20 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use self::addresses::Found;
 use self::link::{Announcement, Link, LinkError, Told, Wanted};
 use crate::actors::Stop;
-use crate::actors::catalog::data_version::DataVersion;
-use crate::actors::catalog::topics::{Announce, OrderTopics, TopicEntry, Topics, TopicsChanged};
+use crate::actors::catalog::topics::{
+    ANNOUNCING_MAX, Announce, OrderTopics, Telling, TopicEntry, Topics, TopicsChanged,
+};
 use crate::actors::door::Door;
 use crate::config::BrokerConfig;
+use crate::protocol::body::version::DataVersion;
 use crate::protocol::names::Topic;
 use crate::remoting::channel::Channel;
 
-/// How long changes are gathered before they are announced.
-const GATHERING: Duration = Duration::from_millis(40);
 /// Changed topics beyond which everything is announced.
 const CHANGES_MAX: usize = 10_000;
 /// Pause after the first failure; it doubles up to the longest.
@@ -80,9 +82,12 @@ struct Namesrv {
     address: String,
     /// Locked while something is being said.
     link: Arc<Mutex<Link>>,
-    is_busy: bool,
+    /// Since when something is being said.
+    busy_since: Option<Instant>,
     wanted: Option<Wanted>,
     changes: Changes,
+    /// Of those who wait for what is to be said next.
+    tellings: Vec<Telling>,
     /// Of the last announcement, when it failed: each failure is logged once.
     failure: Option<LinkError>,
     pause: Duration,
@@ -94,10 +99,7 @@ pub struct Registration {
     config: Arc<ArcSwap<BrokerConfig>>,
     topics: Door<Topics>,
     namesrvs: Vec<Namesrv>,
-    /// Not yet handed to the name servers.
-    gathered: Option<Changes>,
-    /// When changes were handed out last.
-    handed_out: Option<tokio::time::Instant>,
+    found: Found,
     /// What the owner of the topics was told last.
     ordered: Option<Vec<String>>,
     is_stopping: bool,
@@ -112,8 +114,7 @@ impl Registration {
             config,
             topics,
             namesrvs: Vec::new(),
-            gathered: None,
-            handed_out: None,
+            found: Found::default(),
             ordered: None,
             is_stopping: false,
         }
@@ -124,17 +125,7 @@ impl Registration {
         // Each time, for the owner of the topics may have been rebuilt.
         self.topics.tell(Announce { to: context.address().recipient() });
         let config = self.config.load_full();
-        let addresses: Vec<&str> = config.registration.namesrv_addresses.iter().map(|a| a.as_str()).collect();
-        let (kept, gone) = std::mem::take(&mut self.namesrvs)
-            .into_iter()
-            .partition(|namesrv| addresses.contains(&namesrv.address.as_str()));
-        self.namesrvs = kept;
-        self.leave(gone, context);
-        for address in addresses {
-            if self.find(address).is_none() {
-                self.namesrvs.push(Namesrv::new(address));
-            }
-        }
+        self.meet(context);
         let wanted = if config.registration.forced { Wanted::Whole } else { Wanted::WholeIfOthers };
         self.want(wanted, context);
         context.run_later(Duration::from_millis(config.registration.period_ms.into()), Self::turn);
@@ -166,13 +157,14 @@ impl Registration {
         if self.is_stopping {
             return;
         }
-        let Some(namesrv) = self.namesrvs.get_mut(index).filter(|namesrv| !namesrv.is_busy) else {
+        let Some(namesrv) = self.namesrvs.get_mut(index).filter(|namesrv| namesrv.busy_since.is_none()) else {
             return;
         };
         let Some(wanted) = namesrv.wanted.take() else {
             return;
         };
-        namesrv.is_busy = true;
+        namesrv.busy_since = Some(Instant::now());
+        let tellings = std::mem::take(&mut namesrv.tellings);
         let announcement = Announcement {
             broker: Arc::clone(&self.broker),
             config: self.config.load_full(),
@@ -182,8 +174,11 @@ impl Registration {
         };
         let (link, address) = (Arc::clone(&namesrv.link), namesrv.address.clone());
         let said = async move { link.lock().await.announce(&announcement).await };
-        let finished =
-            said.into_actor(self).map(move |result, actor, context| actor.finished(&address, result, context));
+        let finished = said.into_actor(self).map(move |result, actor, context| {
+            // In vain or not: nobody waits for a second attempt.
+            drop(tellings);
+            actor.finished(&address, result, context);
+        });
         context.spawn(finished);
     }
 
@@ -233,7 +228,7 @@ impl Registration {
         let address = address.to_owned();
         let lost = ended.into_actor(self).map(move |reason, actor, context| {
             // Where something is being said or was said in vain, the end of that leads to the next attempt.
-            let is_seen_to = |namesrv: &mut Namesrv| namesrv.is_busy || namesrv.failure.is_some();
+            let is_seen_to = |namesrv: &mut Namesrv| namesrv.busy_since.is_some() || namesrv.failure.is_some();
             if actor.is_stopping || actor.find(&address).is_none_or(is_seen_to) {
                 return;
             }
@@ -256,26 +251,7 @@ impl Registration {
         }
     }
 
-    fn gather(&mut self, changes: Changes, context: &mut Context<Self>) {
-        match &mut self.gathered {
-            Some(gathered) => gathered.merge(changes),
-            // A lone change is told at once: whoever made the topic asks for its route next. Those that follow are gathered.
-            None if self.handed_out.is_none_or(|at| at.elapsed() >= GATHERING) => {
-                self.gathered = Some(changes);
-                self.hand_out(context);
-            }
-            None => {
-                self.gathered = Some(changes);
-                context.run_later(GATHERING, Self::hand_out);
-            }
-        }
-    }
-
-    fn hand_out(&mut self, context: &mut Context<Self>) {
-        let Some(changes) = self.gathered.take() else {
-            return;
-        };
-        self.handed_out = Some(tokio::time::Instant::now());
+    fn hand_out(&mut self, changes: &Changes, context: &mut Context<Self>) {
         let mut wanted = Wanted::Changes;
         for namesrv in &mut self.namesrvs {
             namesrv.changes.merge(changes.clone());
@@ -293,25 +269,35 @@ impl Namesrv {
         Self {
             address: address.to_owned(),
             link: Arc::new(Mutex::new(Link::new(address))),
-            is_busy: false,
+            busy_since: None,
             wanted: None,
             changes: Changes::default(),
+            tellings: Vec::new(),
             failure: None,
             pause: PAUSE_MIN,
         }
     }
 
     fn succeeded(&mut self, broker: &Registrar, is_first: bool) {
-        self.is_busy = false;
+        self.busy_since = None;
         self.pause = PAUSE_MIN;
         if self.failure.take().is_some() || is_first {
             tracing::info!(namesrv = %self.address, broker = %broker.address, "registered with a name server");
         }
     }
 
+    /// Has the one who made a change wait until this name server knows it, unless that would take too long.
+    fn hold(&mut self, telling: &Telling) {
+        let is_late = self.busy_since.is_some_and(|since| since.elapsed() >= ANNOUNCING_MAX);
+        if self.failure.is_none() && !is_late {
+            self.tellings.push(Arc::clone(telling));
+        }
+    }
+
     /// Returns how long to wait before the next attempt.
     fn failed(&mut self, error: LinkError) -> Duration {
-        self.is_busy = false;
+        self.tellings.clear();
+        self.busy_since = None;
         if self.failure.as_ref() != Some(&error) {
             tracing::warn!(namesrv = %self.address, %error, "not registered with a name server; trying again and again");
         }
@@ -336,6 +322,7 @@ impl Actor for Registration {
 
     fn started(&mut self, context: &mut Self::Context) {
         self.turn(context);
+        self.look(context);
     }
 }
 
@@ -345,13 +332,16 @@ impl Handler<TopicsChanged> for Registration {
     fn handle(&mut self, message: TopicsChanged, context: &mut Self::Context) {
         // Deleted topics are taken from the routes by who deletes them; the version tells at the next turn.
         for topic in &message.deleted {
-            let waiting = self.namesrvs.iter_mut().map(|namesrv| &mut namesrv.changes).chain(self.gathered.as_mut());
-            waiting.for_each(|changes| drop(changes.topics.remove(topic)));
+            self.namesrvs.iter_mut().for_each(|namesrv| drop(namesrv.changes.topics.remove(topic)));
         }
-        if message.changed.is_empty() && message.deleted.is_empty() {
+        if message.changed.is_empty() && !message.deleted.is_empty() {
+            return;
+        }
+        self.namesrvs.iter_mut().for_each(|namesrv| namesrv.hold(&message.told));
+        if message.changed.is_empty() {
             self.want(Wanted::Whole, context);
-        } else if !message.changed.is_empty() {
-            self.gather(Changes::new(message.version, message.changed), context);
+        } else {
+            self.hand_out(&Changes::new(message.version, message.changed), context);
         }
     }
 }

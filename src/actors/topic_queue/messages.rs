@@ -61,7 +61,8 @@ pub type PulledTo = Arc<Recipient<Pulled>>;
 /// A pull that was checked.
 #[derive(Debug, Clone)]
 pub struct PullAsk {
-    pub from: QueueOffset,
+    /// As the consumer asks; where it is negative, it lies before the queue's first message.
+    pub from: i64,
     /// Messages wanted at most.
     pub count: u32,
     /// `None` for all messages.
@@ -77,13 +78,18 @@ impl PullAsk {
     pub(super) fn fail(&self, error: impl ToString) {
         let error = error.to_string();
         tracing::warn!(%error, "a pull could not be served");
-        self.reply.do_send(Pulled::without(self, PullStatus::Failed(error), self.from, QueueRange::default()));
+        self.reply.do_send(Pulled::without(self, PullStatus::Failed(error), self.again(), QueueRange::default()));
     }
 
     /// The queue has no actor now: the client is to ask again.
     pub fn unavailable(&self) {
         let status = PullStatus::Failed("the queue is gone or being rebuilt; try again".into());
-        self.reply.do_send(Pulled::without(self, status, self.from, QueueRange::default()));
+        self.reply.do_send(Pulled::without(self, status, self.again(), QueueRange::default()));
+    }
+
+    /// Where the same pull would begin again.
+    fn again(&self) -> QueueOffset {
+        u64::try_from(self.from).unwrap_or(0)
     }
 }
 
@@ -94,7 +100,7 @@ pub struct Pulled {
     pub token: u64,
     pub status: PullStatus,
     /// Where the pull began.
-    pub asked: QueueOffset,
+    pub asked: i64,
     /// Where the next pull is to begin.
     pub next: QueueOffset,
     pub range: QueueRange,
@@ -106,7 +112,7 @@ pub struct Pulled {
 impl Pulled {
     /// Whether a message that comes later could still answer the pull.
     pub(super) fn may_wait(&self) -> bool {
-        self.status == PullStatus::AtEnd || (self.status == PullStatus::Empty && self.next == self.asked)
+        self.status == PullStatus::AtEnd || (self.status == PullStatus::Empty && self.next as i64 == self.asked)
     }
 
     pub(super) fn without(pull: &PullAsk, status: PullStatus, next: QueueOffset, range: QueueRange) -> Self {

@@ -77,14 +77,16 @@ impl Source<'_> {
         let without = |status, next| Ok(Examined::Done(Pulled::without(pull, status, next, range)));
         if range.max == 0 {
             return without(PullStatus::Empty, 0);
-        } else if pull.from < range.min {
+        }
+        let Some(from) = u64::try_from(pull.from).ok().filter(|from| *from >= range.min) else {
             return without(PullStatus::TooSmall, range.min);
-        } else if pull.from == range.max {
-            return without(PullStatus::AtEnd, pull.from);
-        } else if pull.from > range.max {
+        };
+        if from == range.max {
+            return without(PullStatus::AtEnd, from);
+        } else if from > range.max {
             return without(PullStatus::BeyondEnd, range.max);
         }
-        let Some((chosen, next)) = self.choose(pull, limits, wait)? else { return Ok(Examined::Cold) };
+        let Some((chosen, next)) = self.choose((pull, from), limits, wait)? else { return Ok(Examined::Cold) };
         if chosen.messages == 0 {
             return without(PullStatus::NoMatched, next);
         }
@@ -114,15 +116,15 @@ impl Source<'_> {
     /// The wanted messages, and the offset after the last entry that was examined. `None` when that would block.
     fn choose(
         &mut self,
-        pull: &PullAsk,
+        (pull, from): (&PullAsk, QueueOffset),
         limits: &Limits,
         wait: bool,
     ) -> Result<Option<(Chosen, QueueOffset)>, StoreError> {
         let log_end = self.view.ends().readable.load(Ordering::Acquire);
         let budget = ENTRIES_READ_AT_ONCE.max(pull.count as usize);
         let mut chosen = Chosen::default();
-        let mut next = pull.from;
-        while next - pull.from < budget as u64 {
+        let mut next = from;
+        while next - from < budget as u64 {
             let Some(entries) = self.entries(next, wait)? else {
                 // What was found so far is a good answer; what is cold comes with the next pull.
                 return Ok((chosen.messages > 0).then_some((chosen, next)));
@@ -131,7 +133,7 @@ impl Source<'_> {
             if entries.is_empty() {
                 break;
             }
-            for bytes in entries.iter().take(budget - (next - pull.from) as usize) {
+            for bytes in entries.iter().take(budget - (next - from) as usize) {
                 let entry = Entry::decode(bytes);
                 if pull.filter.as_ref().is_none_or(|filter| filter.wants_code(entry.tag_code)) {
                     if !chosen.takes(&entry, pull.count, limits, log_end) {

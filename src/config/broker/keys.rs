@@ -5,8 +5,8 @@ use crate::config::binding::{Binding, Keyed, bindings};
 use crate::config::notice::{ConfigError, Notice};
 use crate::config::provenance::Provenance;
 use crate::config::values::{
-    Read, Shown, addresses, delay_levels, host, host_port, hours, ip, main_port, name, names, number, one_of,
-    optional_path, optional_port, path, segment_bytes, switch, text,
+    Read, Shown, addresses, delay_levels, host, host_or_port, host_port, hours, ip, main_port, name, names, number,
+    one_of, optional_path, optional_port, path, path_part, segment_bytes, switch, text,
 };
 
 /// Largest value of a Java int.
@@ -118,9 +118,12 @@ const BINDINGS: &[Binding<BrokerConfig>] = bindings![
     "serverChannelMaxIdleTimeSeconds" => NextStart, network.idle_seconds_max, seconds;
     "actormqFrameMaxBytes" => NextStart, network.frame_bytes_max, number(" of bytes", 65_536..=268_435_456);
     "namesrvAddr" => Now, registration.namesrv_addresses, addresses;
-    "fetchNameSrvAddrByDnsLookup" => NextStart, registration.dns_lookup_enabled, switch;
-    "fetchNamesrvAddrByAddressServer" => NextStart, registration.address_server_enabled, switch;
-    "fetchNamesrvAddrInterval" => NextStart, registration.fetch_interval_ms, long_millis;
+    "fetchNameSrvAddrByDnsLookup" => Now, registration.lookup.dns_enabled, switch;
+    "updateNameServerAddrPeriod" => Now, registration.lookup.dns_interval_ms, millis;
+    "fetchNamesrvAddrByAddressServer" => Now, registration.lookup.address_server_enabled, switch;
+    "fetchNamesrvAddrInterval" => Now, registration.lookup.address_server_interval_ms, long_millis;
+    "rmqAddressServerDomain" => Now, registration.lookup.address_server_domain, host_or_port;
+    "rmqAddressServerSubGroup" => Now, registration.lookup.address_server_subgroup, path_part;
     "registerNameServerPeriod" => Now, registration.period_ms, millis;
     "registerBrokerTimeoutMills" => Now, registration.timeout_ms, millis;
     "forceRegister" => Now, registration.forced, switch;

@@ -64,7 +64,7 @@ fn sloppy_json_is_understood() {
 fn lengths_that_lie_are_errors() {
     assert_eq!(length(&[0, 0]), Ok(None));
     assert_eq!(length(&[0, 0, 0, 3]), Err(FrameError::TooShort(3)));
-    assert!(matches!(length(&[0xff; 4]), Err(FrameError::TooLong(_))));
+    assert!(matches!(length(&[0xff; 4]), Err(FrameError::TooLong { .. })));
     assert!(matches!(Frame::cut(&[0, 0, 0, 4, 0, 0, 0, 9]), Err(FrameError::HeaderTooLong { .. })));
     assert!(matches!(Frame::cut(&[0, 0, 0, 4, 7, 0, 0, 0]), Err(FrameError::Codec(7))));
     assert!(Frame::cut(&[0, 0, 0, 4, 1, 0, 0, 0]).unwrap().head().is_err());

@@ -87,6 +87,14 @@ pub struct GetRouteInfoRequest {
     pub accept_standard_json_only: Option<bool>,
 }
 
+/// Ext fields of the answer to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetRouteInfoResponse {
+    /// Ours: requests to this name server may have MessagePack headers. Other clients pass over what they do not know.
+    #[serde(rename = "MESSAGE_PACK", default)]
+    pub message_pack: bool,
+}
+
 /// Request of WIPE_WRITE_PERM_OF_BROKER (205).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

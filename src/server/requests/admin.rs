@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::offsets::signed;
 use super::runtime_info::runtime_info;
 use super::{Answer, Refusal, Request, Response};
+use crate::actors::catalog::settings::UpdateSettings;
 use crate::actors::catalog::topics::Renew;
 use crate::config::{BrokerConfig, BrokerRole, ConfigError, UpdateReport};
 use crate::protocol::body::lists::KvTable;
@@ -20,19 +21,10 @@ const PERMISSION_KEY: &str = "brokerPermission";
 /// 25
 pub async fn update_settings(doors: &BrokerDoors, request: &Request) -> Answer {
     let pairs = properties_text::decode(&request.body).into_iter().map(|property| (property.name, property.value));
-    let pairs: Vec<_> = pairs.collect();
-    let mut version = doors.settings.version.lock().await;
-    let (config, report) = doors.settings.now().apply_update(&pairs).map_err(refusal)?;
-    doors.settings.current.store(config.clone().into());
-    *version = version.next(0, crate::actors::catalog::data_version::now_ms());
+    let report = doors.settings.owner.ask(UpdateSettings(pairs.collect())).await?.map_err(refusal)?;
     log_update(&report, &request.peer.address);
-    let permission = report.has_changed(PERMISSION_KEY);
-    let saved = super::topics::elsewhere(move || config.save(&report)).await?;
-    if permission {
+    if report.has_changed(PERMISSION_KEY) {
         doors.topics.owner.ask(Renew).await?;
-    }
-    if let Err(error) = saved {
-        tracing::warn!(%error, "an update of the settings holds, but was not kept");
     }
     Ok(Response::ok())
 }
@@ -57,9 +49,8 @@ fn log_update(report: &UpdateReport, from: &std::net::SocketAddr) {
 }
 
 /// 26
-pub async fn settings(doors: &BrokerDoors) -> Answer {
-    let version = *doors.settings.version.lock().await;
-    let version = String::from_utf8_lossy(&version.encode()).into_owned();
+pub fn settings(doors: &BrokerDoors) -> Answer {
+    let version = String::from_utf8_lossy(&doors.settings.version.load().encode()).into_owned();
     let body = BrokerConfig::to_properties(&doors.settings.now());
     Ok(Response { body: body.into(), ..Response::header(GetBrokerConfigResponse { version }) })
 }

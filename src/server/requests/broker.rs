@@ -15,7 +15,7 @@ pub async fn serve(doors: &BrokerDoors, request: &Request) -> Answer {
         RequestCode::UpdateAndCreateTopicList => topics::update_list(doors, request).await,
         RequestCode::GetAllTopicConfig => topics::list(doors, request).await,
         RequestCode::UpdateBrokerConfig => admin::update_settings(doors, request).await,
-        RequestCode::GetBrokerConfig => admin::settings(doors).await,
+        RequestCode::GetBrokerConfig => admin::settings(doors),
         RequestCode::GetBrokerRuntimeInfo => admin::runtime(doors).await,
         RequestCode::SearchOffsetByTimestamp => offsets::search(doors, request).await,
         RequestCode::GetMaxOffset => offsets::max(doors, request).await,

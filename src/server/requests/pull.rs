@@ -40,7 +40,7 @@ impl From<Refusal> for Missing {
 pub struct Pull {
     pub entry: Arc<TopicEntry>,
     pub queue: QueueId,
-    pub from: u64,
+    pub from: i64,
     pub count: u32,
     pub filter: Option<Arc<Subscription>>,
     pub hold: Option<Duration>,
@@ -74,10 +74,9 @@ impl Pull {
         };
         let filter = filter(header, &group, doors, &config)?;
         let count = header.max_msg_nums.clamp(1, MESSAGES_MAX) as u32;
-        let from = u64::try_from(header.queue_offset).unwrap_or(0);
         let hold = hold(header, &config);
         let commits = commits(header, &entry.config.topic, queue);
-        Ok(Pull { entry, queue, from, count, filter, hold, commits })
+        Ok(Pull { entry, queue, from: header.queue_offset, count, filter, hold, commits })
     }
 
     /// Where an administrator moved the group in this queue since its last pull. Asking takes note that it was told.

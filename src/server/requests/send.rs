@@ -177,6 +177,7 @@ impl<'a> Send<'a> {
                 rules.max_body_bytes
             )));
         }
+        self.check_transaction_type()?;
         let message = Message { send: self, entry, rules, born_host, queue, call };
         if !self.batch {
             return message.put(self.flag, body, &self.properties, out);
@@ -206,6 +207,18 @@ impl<'a> Send<'a> {
                 Ok(rules.round.fetch_add(1, Ordering::Relaxed) % entry.config.write_queues)
             }
             Err(_) => Err(illegal(format!("topic[{}] has no queue to write to", entry.config.topic))),
+        }
+    }
+
+    /// RocketMQ refuses such a batch. A single message it takes, stores, and gives to nobody: whoever marks one so without
+    /// the property of a half message is better told. One that is marked as committed is as good as any other.
+    fn check_transaction_type(&self) -> Result<(), Refusal> {
+        match self.sys_flag & record::FLAG_TRANSACTION {
+            0 => Ok(()),
+            kind if self.batch => Err(illegal(format!("a batch cannot be of transaction type {kind}"))),
+            record::FLAG_COMMITTED => Ok(()),
+            _ if properties::scan(&self.properties).half => Ok(()),
+            kind => Err(illegal(format!("a message of transaction type {kind} that is not a half message"))),
         }
     }
 
@@ -308,7 +321,7 @@ impl Message<'_> {
             topic: &self.entry.config.topic,
             queue: self.queue,
             flag,
-            sys_flag: self.send.sys_flag & !record::FLAG_TRANSACTION,
+            sys_flag: self.send.sys_flag,
             born_timestamp_ms: self.send.born_timestamp_ms,
             born_host: self.born_host,
             store_host: self.rules.store_host,

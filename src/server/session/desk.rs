@@ -55,6 +55,15 @@ impl Desk {
         Duration::from_secs(seconds.max(1).into())
     }
 
+    /// Longest frame that is read, in bytes.
+    pub(super) fn frame_bytes_max(&self) -> usize {
+        let bytes = match self {
+            Desk::Broker(desk) => desk.doors.settings.current.load().network.frame_bytes_max,
+            Desk::Namesrv(doors) => doors.config.load().network.frame_bytes_max,
+        };
+        bytes as usize
+    }
+
     /// Number for a request that the server itself sends.
     pub(super) fn next_opaque(&self) -> i32 {
         match self {

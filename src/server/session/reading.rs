@@ -116,8 +116,8 @@ impl Session {
 
     /// Takes whole frames from the front of `bytes`; returns how many bytes they were.
     fn frames(&mut self, bytes: &[u8], ctx: &mut Context<Self>) -> Result<usize, FrameError> {
-        let mut at = 0;
-        while let Some(length) = frame::length(&bytes[at..])? {
+        let (mut at, bytes_max) = (0, self.desk.frame_bytes_max());
+        while let Some(length) = frame::length_within(&bytes[at..], bytes_max)? {
             let Some(one) = bytes.get(at..at + length) else {
                 break;
             };

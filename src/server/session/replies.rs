@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::{Answered, Call, Desk, PULLS_MAX, REPLY_LANGUAGE, REPLY_VERSION, Resume, Session};
 use crate::actors::catalog::groups::EnsureGroup;
 use crate::actors::catalog::offsets::Commits;
-use crate::actors::catalog::topics::{CreateAtSend, EnsureTopic, TopicConfig};
 use crate::actors::commitlog_writer::{Append, Batch, Outcome, Put};
 use crate::actors::log::queues::ToQueue;
 use crate::actors::log::wall_clock_ms;
@@ -18,7 +17,6 @@ use crate::actors::topic_queue::{Ask, PullAsk, Pulled};
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::frame::{self, FLAG_RESPONSE, Frame, Head, NewHead};
 use crate::protocol::header::pull::PullMessageRequest;
-use crate::protocol::names::Topic;
 use crate::protocol::uniq_key;
 use crate::server::requests::pull::{self, Missing, Pull};
 use crate::server::requests::send::{Send, refusal_of};
@@ -82,6 +80,13 @@ impl Session {
         let Desk::Broker(desk) = self.desk.clone() else { return Err(not_served(head.code)) };
         let send = Send::read(head)?;
         send.check(&desk.send_rules, wall_clock_ms)?;
+        if self.credit.making.take(&send.topic, call, bytes) {
+            return Ok(());
+        }
+        if self.credit.holds_sends() {
+            self.credit.held.push(bytes);
+            return Ok(());
+        }
         if desk.backlog_bytes.load(Ordering::Relaxed) > BACKLOG_BYTES_MAX {
             let remark = "[OVERLOAD]system busy, start flow control for a while";
             return Err(Refusal::new(ResponseCode::SystemBusy.number(), remark));
@@ -96,48 +101,6 @@ impl Session {
             }
             None => self.make_topic(call, &send, bytes, ctx),
         }
-    }
-
-    /// Has the topic made by the rule of the default topic, then takes the frame again.
-    fn make_topic(
-        &mut self,
-        call: Call,
-        send: &Send<'_>,
-        bytes: &[u8],
-        ctx: &mut Context<Self>,
-    ) -> Result<(), Refusal> {
-        let Desk::Broker(desk) = &self.desk else { return Ok(()) };
-        let illegal = |error| Refusal::new(ResponseCode::InvalidParameter.number(), format!("{error}"));
-        let topic = Topic::new(&send.topic).map_err(illegal)?;
-        let owner = desk.doors.topics.owner.clone();
-        let wish = CreateAtSend {
-            topic: topic.clone(),
-            default_topic: send.default_topic.to_string(),
-            queues: send.default_topic_queues,
-            sys_flag: i32::from(send.unit_mode),
-            client: self.ends.peer,
-        };
-        let derived = topic.is_retry() || topic.is_dead_letters();
-        let frame = Bytes::copy_from_slice(bytes);
-        let here = ctx.address();
-        self.credit.handled += 1;
-        let made = async move {
-            let made = if derived {
-                owner.ask(EnsureTopic { config: TopicConfig::new(topic, 1) }).await
-            } else {
-                owner.ask(wish).await
-            };
-            match made {
-                Ok(Ok(_)) => here.do_send(Resume { frame }),
-                Ok(Err(error)) => {
-                    let refusal = Refusal::new(ResponseCode::TopicNotExist.number(), error.to_string());
-                    here.do_send(Answered { call, response: refusal.into() });
-                }
-                Err(error) => here.do_send(Answered { call, response: unavailable(error.to_string()).into() }),
-            }
-        };
-        ctx.spawn(actix::fut::wrap_future::<_, Self>(made).map(|(), session, _| session.credit.handled -= 1));
-        Ok(())
     }
 
     /// Hands all sends that were gathered to the writer.

@@ -75,7 +75,7 @@ pub struct LogTree {
     pub backlog_bytes: Arc<AtomicUsize>,
     pub found: Found,
     lock: DirLock,
-    flusher: Addr<Flusher>,
+    pub flusher: Addr<Flusher>,
     root: PathBuf,
 }
 

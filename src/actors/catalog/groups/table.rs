@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 
-use crate::actors::catalog::data_version::DataVersion;
 pub use crate::protocol::body::groups::SubscriptionGroupConfig as GroupConfig;
 use crate::protocol::body::groups::SubscriptionGroupTable;
+use crate::protocol::body::version::DataVersion;
 use crate::protocol::names::{Group, Topic};
 
 /// Bit of what is forbidden: the group may not pull the topic's messages.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::view::{OffsetsView, Progress, Queues};
-use crate::actors::catalog::data_version::DataVersion;
 use crate::protocol::body::offsets::{ConsumerOffsets, TOPIC_GROUP_SEPARATOR};
+use crate::protocol::body::version::DataVersion;
 use crate::protocol::body::{ConfigFile, DecodeError};
 use crate::protocol::names::{Group, QueueId, QueueOffset, Topic};
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::table::{TOPIC_QUEUES_MAX, TopicConfig, TopicEntry};
-use crate::actors::catalog::data_version::DataVersion;
 use crate::protocol::body::topics::{TopicConfig as Stored, TopicTable};
+use crate::protocol::body::version::DataVersion;
 use crate::protocol::body::{ConfigFile, DecodeError};
 use crate::protocol::names::Topic;
 

@@ -2,13 +2,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 
+use super::TOPICS_MAX;
 use super::table::{SLOTS_MAX, TOPIC_QUEUES_MAX, TopicConfig, TopicEntry};
-use super::{DataVersion, TOPICS_MAX};
 use crate::actors::log::doors::QueueError;
+use crate::protocol::body::version::DataVersion;
 use crate::protocol::names::Topic;
+
+/// How long whoever makes a topic waits for a name server to hear of it, at most: less than a client waits for an answer.
+pub const ANNOUNCING_MAX: Duration = Duration::from_secs(1);
 
 /// Why a topic was not made or changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +37,8 @@ pub enum TopicError {
 }
 
 /// From a session that was asked to send to a topic that is not there: make it by the rule of the default topic.
-/// Answers with the entry that is there already when another was faster.
+/// Answers with the entry that is there already when another was faster. A new topic's answer comes when the name servers
+/// know it, or [`ANNOUNCING_MAX`] is over: so the one who asked finds its route.
 #[derive(Message, Debug)]
 #[rtype(result = "Result<Arc<TopicEntry>, TopicError>")]
 pub struct CreateAtSend {
@@ -45,7 +52,7 @@ pub struct CreateAtSend {
 }
 
 /// From whoever needs a topic that RocketMQ derives, `%RETRY%` or `%DLQ%`: make it unless it is there. One that is there
-/// becomes an order topic when the wish is one; nothing else changes.
+/// becomes an order topic when the wish is one; nothing else changes. Answered as [`CreateAtSend`] is.
 #[derive(Message, Debug)]
 #[rtype(result = "Result<Arc<TopicEntry>, TopicError>")]
 pub struct EnsureTopic {
@@ -53,7 +60,7 @@ pub struct EnsureTopic {
 }
 
 /// From an administrator: make these topics, or give those that are there this configuration. Attributes are changes:
-/// `+name` sets, `-name` removes. All or none; of two for one topic the last counts.
+/// `+name` sets, `-name` removes. All or none; of two for one topic the last counts. Answered as [`CreateAtSend`] is.
 #[derive(Message, Debug)]
 #[rtype(result = "Result<(), TopicError>")]
 pub struct UpdateTopics {
@@ -94,7 +101,8 @@ pub struct Announce {
     pub to: Recipient<TopicsChanged>,
 }
 
-/// From whoever changed a setting that every topic's route shows, as the broker's permission: count it as a change.
+/// From whoever changed a setting that every topic's route shows, as the broker's permission: count it as a change. Answered
+/// as [`CreateAtSend`] is.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct Renew;
@@ -107,4 +115,30 @@ pub struct TopicsChanged {
     /// Made or changed; none and none deleted: a setting that all topics show changed.
     pub changed: Vec<Arc<TopicEntry>>,
     pub deleted: Vec<Topic>,
+    /// Dropped when no name server that can be reached has to hear of it any more.
+    pub told: Telling,
+}
+
+/// Held while something is being told; whoever made it hears of the last one's drop.
+pub type Telling = Arc<oneshot::Sender<()>>;
+
+/// Resolves when a change is told.
+pub(super) struct Announced {
+    told: oneshot::Receiver<()>,
+    limit: Duration,
+}
+
+impl Announced {
+    pub(super) fn new(timeout_ms: u32) -> (Telling, Self) {
+        let (telling, told) = oneshot::channel();
+        let limit = Duration::from_millis(timeout_ms.into()).min(ANNOUNCING_MAX);
+        (Arc::new(telling), Self { told, limit })
+    }
+
+    /// Comes back with `result` when the change is told, or the time for it is over.
+    pub(super) async fn then<T>(self, result: T) -> T {
+        // Told and dropped is the same.
+        let _ = tokio::time::timeout(self.limit, self.told).await;
+        result
+    }
 }

@@ -17,7 +17,8 @@ impl Handler<TopicsChanged> for Registration {
     type Result = ();
 
     fn handle(&mut self, changed: TopicsChanged, _: &mut Context<Self>) {
-        self.0.push(changed);
+        // Told at once.
+        self.0.push(TopicsChanged { told: Arc::new(tokio::sync::oneshot::channel().0), ..changed });
     }
 }
 

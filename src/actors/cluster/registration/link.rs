@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::parts::{self, Rules};
 use super::{Changes, Registrar};
-use crate::actors::catalog::data_version::DataVersion;
 use crate::actors::catalog::topics::{ListTopics, TopicList, Topics};
 use crate::actors::door::Door;
 use crate::config::BrokerConfig;
 use crate::protocol::body::lists::KvTable;
 use crate::protocol::body::registration::body_crc;
+use crate::protocol::body::version::DataVersion;
 use crate::protocol::body::{Body, DecodeError};
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::fields::FieldError;
@@ -228,7 +228,7 @@ impl Link {
             cluster_name: broker.cluster.clone(),
             broker_id: Some(broker.id),
         };
-        let body = parts::wire_version(list.version).encode();
+        let body = list.version.encode();
         let reply = self.ask(RequestCode::QueryDataVersion, &header, &body, announcement).await?;
         Ok(reply.header::<QueryDataVersionResponse>()?.changed)
     }

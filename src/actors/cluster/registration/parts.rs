@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::actors::catalog::data_version::DataVersion;
 use crate::actors::catalog::topics::{PERM_READ, PERM_WRITE, TopicConfig, TopicFilter};
 use crate::config::BrokerConfig;
 use crate::protocol::body::Body;
 use crate::protocol::body::registration::RegisterBrokerBody;
 use crate::protocol::body::route::{QueueData, TopicRouteData};
-use crate::protocol::body::{topics, version};
+use crate::protocol::body::topics;
+use crate::protocol::body::version::DataVersion;
 use crate::protocol::frame::FRAME_BYTES_MAX;
 
 /// Longest body of one registration, in bytes: a frame without room for its header.
@@ -78,15 +78,9 @@ pub(super) fn single(group: &str, topic: &TopicConfig, rules: Rules) -> Vec<u8> 
     TopicRouteData { queue_datas: vec![queues], ..TopicRouteData::default() }.encode()
 }
 
-/// The version as it is written.
-pub(super) fn wire_version(version: DataVersion) -> version::DataVersion {
-    let DataVersion { counter, state_version, timestamp } = version;
-    version::DataVersion { counter, state_version, timestamp }
-}
-
 fn body(version: DataVersion, topics: &[&TopicConfig], rules: Rules) -> Bytes {
     let mut body = RegisterBrokerBody::default();
-    body.topics.data_version = wire_version(version);
+    body.topics.data_version = version;
     let told = topics.iter().map(|topic| (topic.topic.to_string(), told(topic, rules)));
     body.topics.topic_config_table = told.collect::<BTreeMap<_, _>>();
     if rules.is_compressed { body.encode_compressed().into() } else { body.encode().into() }
@@ -123,8 +117,7 @@ mod tests {
     fn read(bodies: &[Bytes]) -> Vec<(DataVersion, usize)> {
         let read = bodies.iter().map(|body| {
             let body = RegisterBrokerBody::decode(body).unwrap();
-            let version::DataVersion { counter, state_version, timestamp } = body.topics.data_version;
-            (DataVersion { counter, state_version, timestamp }, body.topics.topic_config_table.len())
+            (body.topics.data_version, body.topics.topic_config_table.len())
         });
         read.collect()
     }

@@ -12,7 +12,7 @@ use crate::protocol::body::route::{
     BrokerData, BrokerMemberGroup, ClusterInfo, GetBrokerMemberGroupResponse, QueueData, RouteForm, TopicRouteData,
 };
 use crate::protocol::code::ResponseCode;
-use crate::protocol::header::namesrv::{GetBrokerMemberGroupRequest, GetRouteInfoRequest};
+use crate::protocol::header::namesrv::{GetBrokerMemberGroupRequest, GetRouteInfoRequest, GetRouteInfoResponse};
 
 /// Field of a client that wants its zone's brokers only.
 const ZONE_MODE: &str = "__ZONE_MODE";
@@ -37,7 +37,8 @@ pub(super) fn route(doors: &NamesrvDoors, request: &Request) -> Answer {
     }
     let order = if rules.order_messages { doors.key_values.get(ORDER_TOPICS, &header.topic) } else { None };
     let form = RouteForm::for_client(request.version, header.accept_standard_json_only);
-    Ok(Response::body(route_data(&route, order).encode_for(form)))
+    let body = route_data(&route, order).encode_for(form).into();
+    Ok(Response { body, ..Response::header(GetRouteInfoResponse { message_pack: true }) })
 }
 
 pub(super) fn cluster_info(doors: &NamesrvDoors) -> Answer {
