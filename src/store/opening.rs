@@ -13,9 +13,9 @@ use super::commit_log::CommitLog;
 use super::key_index::{IndexSizes, KeyIndex};
 use super::log_view::{LogView, MAPPED_SEGMENTS_MAX};
 use super::queue_files::QueueFiles;
-use super::recovery::{self, DispatchRules, Redispatch, ScanEnd};
+use super::recovery::{self, DispatchRules, Redispatch};
 use super::segment::Segment;
-use super::{StoreError, consume_queue, disk, sequence};
+use super::{StoreError, consume_queue, disk, file_name, sequence};
 use crate::protocol::names::{LogOffset, QueueKey, Topic};
 
 /// RocketMQ's allowance for timestamps in the checkpoint that ran ahead of the disk, ms.
@@ -31,6 +31,8 @@ pub struct StoreSettings {
     /// `None` when there is to be no key index.
     pub index: Option<IndexSizes>,
     pub check_crc: bool,
+    /// Nobody may see a record that is not on the disk.
+    pub durable_reads: bool,
     pub rules: DispatchRules,
 }
 
@@ -42,6 +44,7 @@ pub struct Opened {
     pub queue_files: QueueFiles,
     pub index: Option<KeyIndex>,
     pub births: TopicBirths,
+    /// It stands where reading began: what was read again is not synced yet.
     pub checkpoint: (CheckpointFile, Checkpoint),
     pub found: Found,
 }
@@ -57,6 +60,8 @@ pub struct Found {
     pub scanned_from: LogOffset,
     pub end: LogOffset,
     pub records: u64,
+    /// Store time of the last record that was read, ms; 0 when there was none.
+    pub timestamp_ms: i64,
     pub took: Duration,
 }
 
@@ -133,23 +138,24 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
             index = settings.index.map(|sizes| KeyIndex::open(&index_dir, sizes, end.end)).transpose()?;
         }
     }
-    queue_files.sync()?;
-    let log = open_log(settings, &files, end.end)?;
-    note(&mut checkpoint, &end);
-    checkpoint_file.write(&checkpoint)?;
-    let found =
-        Found { crashed, foreign, scanned_from: from, end: end.end, records: end.records, took: began.elapsed() };
-    Ok(Opened { lock, log, queue_files, index, births, checkpoint: (checkpoint_file, checkpoint), found })
-}
-
-fn note(checkpoint: &mut Checkpoint, end: &ScanEnd) {
-    if end.timestamp_ms > 0 {
-        checkpoint.log_timestamp_ms = end.timestamp_ms;
-        checkpoint.queues_timestamp_ms = end.timestamp_ms;
-        checkpoint.index_timestamp_ms = end.timestamp_ms;
+    let log = open_log(settings, &files, from, end.end)?;
+    // Where nothing says otherwise it stays as it is until what was read again is synced, which nobody waits for. But it
+    // must be ours from the first change on, and say nothing that is not true of this log.
+    let stays = checkpoint.ours && checkpoint.dispatched == from;
+    checkpoint = Checkpoint { dispatched: from, ours: true, ..checkpoint };
+    if !stays {
+        checkpoint_file.write(&checkpoint)?;
     }
-    checkpoint.dispatched = end.end;
-    checkpoint.ours = true;
+    let found = Found {
+        crashed,
+        foreign,
+        scanned_from: from,
+        end: end.end,
+        records: end.records,
+        timestamp_ms: end.timestamp_ms,
+        took: began.elapsed(),
+    };
+    Ok(Opened { lock, log, queue_files, index, births, checkpoint: (checkpoint_file, checkpoint), found })
 }
 
 /// Offsets of the log's segments; refuses a directory that another kind of store made.
@@ -274,19 +280,35 @@ fn names_in(dir: &Path) -> Result<Vec<String>, StoreError> {
     Ok(names.map_err(StoreError::io("cannot read the directory", dir))?.into_iter().flatten().collect())
 }
 
-/// Maps the newest segments and puts the writing end where the last record ends.
-fn open_log(settings: &StoreSettings, files: &[LogOffset], end: LogOffset) -> Result<CommitLog, StoreError> {
+/// Maps the newest segments and puts the writing end where the last record ends. What lies below `safe` is on the disk.
+fn open_log(
+    settings: &StoreSettings,
+    files: &[LogOffset],
+    safe: LogOffset,
+    end: LogOffset,
+) -> Result<CommitLog, StoreError> {
     let view = LogView::new(settings.log_dir.clone(), settings.segment_bytes);
     view.ends().min.store(files.first().copied().unwrap_or(0), std::sync::atomic::Ordering::Release);
     let current = begin_of(settings, end);
     let oldest = current.saturating_sub((MAPPED_SEGMENTS_MAX as u64 - 1) * settings.segment_bytes);
+    // The flusher syncs what is mapped; what is older and was read again may have been written just before a crash.
+    for base in files.iter().copied().filter(|base| *base >= begin_of(settings, safe) && *base < oldest) {
+        let path = settings.log_dir.join(file_name(base));
+        let synced = File::open(&path).and_then(|file| file.sync_data());
+        synced.map_err(StoreError::io("cannot sync", &path))?;
+    }
+    let mut flushed = safe.max(oldest.min(end));
     let mut segments = VecDeque::new();
     for base in files.iter().copied().filter(|base| *base >= oldest && *base < current).chain([current]) {
         let segment = Arc::new(Segment::create(&settings.log_dir, base, settings.segment_bytes)?);
+        if settings.durable_reads && flushed < end.min(segment.end()) {
+            segment.sync((flushed - base) as usize, (end.min(segment.end()) - base) as usize)?;
+            flushed = end.min(segment.end());
+        }
         view.push(segment.clone());
         if base == current {
             segments.push_back(segment);
         }
     }
-    Ok(CommitLog::new(view, segments, end, end))
+    Ok(CommitLog::new(view, segments, (flushed, end)))
 }

@@ -99,6 +99,12 @@ impl Segment {
         }
     }
 
+    /// This mapping is read once, from front to back: the kernel may read ahead of it.
+    pub(super) fn read_in_order(&self) {
+        // Failing only costs time.
+        let _ = self.map.advise(memmap2::Advice::Sequential);
+    }
+
     /// Copies `bytes` to `position`. Only for the one writer of the log, into space that [`Segment::prepare`] took.
     pub(super) fn write(&self, position: usize, bytes: &[u8]) {
         assert!(position + bytes.len() <= self.map.len(), "a write beyond the segment");

@@ -17,7 +17,7 @@ use crate::store::checkpoint::{Checkpoint, CheckpointFile};
 use crate::store::log_view::LogView;
 
 /// How often the checkpoint is written while things change.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// From the writer: bring everything below `upto` to the disk.
 #[derive(Message, Debug, Clone, Copy)]

@@ -48,7 +48,8 @@ pub struct Index {
     flusher: Recipient<Indexed>,
     /// Every record below is indexed, or waits to be.
     upto: LogOffset,
-    reported: LogOffset,
+    /// What the flusher was told last; `None` before it was told anything.
+    reported: Option<LogOffset>,
     /// Keys that could not be written yet.
     waiting: Vec<IndexedKey>,
     failed: bool,
@@ -57,7 +58,7 @@ pub struct Index {
 impl Index {
     #[must_use]
     pub fn new(index: KeyIndex, upto: LogOffset, flusher: Recipient<Indexed>) -> Self {
-        Self { index, flusher, upto, reported: upto, waiting: Vec::new(), failed: false }
+        Self { index, flusher, upto, reported: None, waiting: Vec::new(), failed: false }
     }
 
     fn insert(&mut self, keys: &[IndexedKey]) {
@@ -91,8 +92,8 @@ impl Index {
     }
 
     fn report(&mut self) {
-        if self.upto != self.reported && self.waiting.is_empty() {
-            self.reported = self.upto;
+        if self.reported != Some(self.upto) && self.waiting.is_empty() {
+            self.reported = Some(self.upto);
             self.flusher.do_send(Indexed { upto: self.upto, timestamp_ms: self.index.end_timestamp_ms() });
         }
     }

@@ -15,8 +15,10 @@ use crate::protocol::names::{LogOffset, QueueKey, QueueOffset, Topic};
 use crate::store::births::TopicBirths;
 use crate::store::queue_files::QueueFiles as Files;
 
-/// Queue files are synced, and the checkpoint may move, this often.
-const SYNC_INTERVAL: Duration = Duration::from_secs(2);
+/// Queue files are synced, and the checkpoint may move, after each round that ends so long after the last sync.
+const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+/// Where many files make syncing slow, it takes at most one part in so many of the disk's time.
+const SYNC_SHARE: u32 = 4;
 
 /// From a topic queue, as its part of a round: write these entries, if there are any.
 #[derive(Message, Debug)]
@@ -69,7 +71,7 @@ pub struct QueueFiles {
     rounds: HashMap<usize, Progress>,
     /// Written but not yet synced: what to tell the flusher then.
     unsynced: HashMap<usize, LogOffset>,
-    synced_at: Instant,
+    sync_due: Instant,
     failed: bool,
 }
 
@@ -84,8 +86,8 @@ struct Progress {
 impl QueueFiles {
     #[must_use]
     pub fn new(files: Files, births: TopicBirths, flusher: Recipient<QueuesWritten>) -> Self {
-        let now = Instant::now();
-        Self { files, births, flusher, rounds: HashMap::new(), unsynced: HashMap::new(), synced_at: now, failed: false }
+        let sync_due = Instant::now();
+        Self { files, births, flusher, rounds: HashMap::new(), unsynced: HashMap::new(), sync_due, failed: false }
     }
 
     fn write(&mut self, message: &WriteEntries) -> bool {
@@ -121,15 +123,17 @@ impl QueueFiles {
             && !progress.failed
         {
             self.unsynced.insert(id.arbiter, upto);
-            if self.synced_at.elapsed() >= SYNC_INTERVAL {
+            if Instant::now() >= self.sync_due {
                 self.sync();
             }
         }
     }
 
     fn sync(&mut self) {
-        self.synced_at = Instant::now();
-        match self.files.sync() {
+        let began = Instant::now();
+        let synced = self.files.sync();
+        self.sync_due = Instant::now() + SYNC_INTERVAL.max(began.elapsed() * SYNC_SHARE);
+        match synced {
             Ok(()) => {
                 for (arbiter, upto) in self.unsynced.drain() {
                     self.flusher.do_send(QueuesWritten { arbiter, upto });

@@ -12,7 +12,7 @@ use crate::actors::Stop;
 use crate::actors::catalog::topics::TopicTable;
 use crate::actors::commitlog_writer::{CommitlogWriter, Neighbours, WriterSettings};
 use crate::actors::log::doors::LogDoors;
-use crate::actors::log::flusher::{Fatal, Flusher, ReadDispatched};
+use crate::actors::log::flusher::{Fatal, Flush, Flusher, ReadDispatched};
 use crate::actors::log::index::Index;
 use crate::actors::log::queue_files::QueueFiles;
 use crate::actors::log::queues::{QueueRecipe, Queues};
@@ -41,6 +41,7 @@ pub fn log_settings(config: &BrokerConfig) -> StoreSettings {
         queue_file_bytes: store.consume_queue_segment_bytes.into(),
         index: store.key_index_enabled.then_some(sizes),
         check_crc: store.check_crc_on_recover,
+        durable_reads: config.flush.mode == FlushMode::Sync,
         rules: DispatchRules { delay_levels_ms: levels.iter().map(|level| *level as i64).collect() },
     }
 }
@@ -166,7 +167,7 @@ impl Seats {
         threads: &Threads,
         fatal: &Fatal,
     ) -> Result<DirLock, StoreError> {
-        let Opened { lock, log, queue_files, index, births, checkpoint, .. } = opened;
+        let Opened { lock, log, queue_files, index, births, checkpoint, found } = opened;
         let (view, end) = (log.view().clone(), log.end());
         let space = (self.writer.addr.clone().recipient(), self.writer.addr.clone().recipient());
         let segments = Segments::new(&view, settings.log_dir.clone(), settings.segment_bytes, end, space)
@@ -207,6 +208,8 @@ impl Seats {
             let index = Index::new(index, end, self.flusher.addr.clone().recipient());
             self.index.start(&threads.index, move || index, ends(fatal, "the key index"));
         }
+        // What was read again was not known to be on the disk.
+        self.flusher.addr.do_send(Flush { upto: end, timestamp_ms: found.timestamp_ms });
         self.flusher.start(&threads.flusher, move || flusher, ends(fatal, "the flusher"));
         self.files.start(&threads.files, move || files, ends(fatal, "the writer of queue files"));
         self.segments.start(&threads.segments, move || segments, ends(fatal, "the keeper of segments"));
