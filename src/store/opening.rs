@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::births::TopicBirths;
-use super::checkpoint::{Checkpoint, CheckpointFile};
+use super::checkpoint::{self, Checkpoint, CheckpointFile};
 use super::commit_log::CommitLog;
 use super::key_index::{IndexSizes, KeyIndex};
 use super::log_view::{LogView, MAPPED_SEGMENTS_MAX};
@@ -115,16 +115,16 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
     let from = first_to_scan(settings, &files, &checkpoint, crashed)?;
     lock.mark_open()?;
     let mut queue_files = QueueFiles::new(settings.root.clone(), settings.queue_file_bytes);
-    let index_dir = settings.root.join("index");
-    let mut index = match settings.index {
-        Some(sizes) => Some(KeyIndex::open(&index_dir, sizes, LogOffset::MAX)?),
-        None => None,
+    let mut index = settings.index.map(|sizes| KeyIndex::open(&settings.root.join("index"), sizes)).transpose()?;
+    let lost_from = keys_lost_from(&checkpoint, crashed);
+    if let Some(index) = index.as_mut().filter(|_| crashed && checkpoint.ours) {
+        index.cut(lost_from)?;
+    }
+    let from = match index.as_ref().map(KeyIndex::end) {
+        Some(_) if checkpoint.ours => from.min(lost_from),
+        Some(Some(end)) => from.min(begin_of(settings, end)),
+        _ => from,
     };
-    let from = index
-        .as_ref()
-        .and_then(KeyIndex::end)
-        .filter(|_| !checkpoint.ours)
-        .map_or(from, |end| from.min(begin_of(settings, end)));
     let mut redispatch = Redispatch::new(&settings.rules, &births, &mut queue_files, index.as_mut());
     let end = recovery::scan(&settings.log_dir, settings.segment_bytes, from, settings.check_crc, |record| {
         redispatch.record(record)
@@ -133,17 +133,18 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
     if crashed {
         cut_log(settings, end.end)?;
         cut_queues(settings, &mut queue_files, end.end)?;
-        if index.as_ref().and_then(KeyIndex::end).is_some_and(|indexed| indexed >= end.end) {
-            drop(index.take());
-            index = settings.index.map(|sizes| KeyIndex::open(&index_dir, sizes, end.end)).transpose()?;
+        if let Some(index) = index.as_mut().filter(|index| index.end().is_some_and(|indexed| indexed >= end.end)) {
+            index.cut(end.end)?;
         }
     }
     let log = open_log(settings, &files, from, end.end)?;
     // Where nothing says otherwise it stays as it is until what was read again is synced, which nobody waits for. But it
     // must be ours from the first change on, and say nothing that is not true of this log.
-    let stays = checkpoint.ours && checkpoint.dispatched == from;
-    checkpoint = Checkpoint { dispatched: from, ours: true, ..checkpoint };
-    if !stays {
+    let (boot, said) = (checkpoint::this_boot(), checkpoint);
+    // After a crash only what the checkpoint says is known to be on the disk.
+    let indexed = if crashed && said.ours { said.indexed.min(end.end) } else { from };
+    checkpoint = Checkpoint { dispatched: from, indexed, boot, ours: true, ..checkpoint };
+    if (Checkpoint { boot: said.boot, ..checkpoint }) != said {
         checkpoint_file.write(&checkpoint)?;
     }
     let found = Found {
@@ -196,6 +197,12 @@ fn check_first_record(path: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::format(path, format!("it does not begin with a record (magic {magic:#010x})")))
+}
+
+/// From which record on the keys in the index may have been lost by a crash.
+fn keys_lost_from(checkpoint: &Checkpoint, crashed: bool) -> LogOffset {
+    let same_boot = checkpoint.boot != 0 && checkpoint.boot == checkpoint::this_boot();
+    if crashed && !same_boot { checkpoint.indexed } else { LogOffset::MAX }
 }
 
 fn begin_of(settings: &StoreSettings, at: LogOffset) -> LogOffset {

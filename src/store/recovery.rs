@@ -68,6 +68,26 @@ fn index_keys(record: &Record<'_>, prefix: i32, seen: &Seen<'_>, keys: &mut Vec<
     }));
 }
 
+/// Keys of the records between two offsets at which records begin, until there are `count`; and where the first record
+/// begins whose keys are not among them.
+///
+/// # Errors
+/// When the log cannot be read or holds something else.
+pub fn read_keys(
+    view: &LogView,
+    from: LogOffset,
+    to: LogOffset,
+    count: usize,
+) -> Result<(Vec<IndexedKey>, LogOffset), StoreError> {
+    let mut keys = Vec::new();
+    let next = read_while(view, from, to, |record| {
+        let prefix = hash::hash_from(hash::hash(record.topic), "#");
+        index_keys(record, prefix, &properties::scan(record.properties), &mut keys);
+        keys.len() < count
+    })?;
+    Ok((keys, next))
+}
+
 /// Where a scan of the log came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScanEnd {
@@ -156,11 +176,25 @@ pub fn read(
     to: LogOffset,
     mut visit: impl FnMut(&Record<'_>),
 ) -> Result<(), StoreError> {
+    read_while(view, from, to, |record| {
+        visit(record);
+        true
+    })
+    .map(|_| ())
+}
+
+/// The same, until `visit` says that it has enough; returns where the first record begins that was not visited.
+fn read_while(
+    view: &LogView,
+    from: LogOffset,
+    to: LogOffset,
+    mut visit: impl FnMut(&Record<'_>) -> bool,
+) -> Result<LogOffset, StoreError> {
     let broken =
         |at: LogOffset, reason: String| StoreError::format(Path::new("commitlog"), format!("at offset {at}: {reason}"));
     let mut at = from;
     while at < to {
-        let segment = view.segment(at).ok_or_else(|| broken(at, "the segment is not mapped".into()))?;
+        let segment = view.segment_again(at)?;
         let bytes = segment.bytes();
         let end = (to.min(segment.end()) - segment.base()) as usize;
         while (at - segment.base()) < end as u64 {
@@ -170,11 +204,13 @@ pub fn read(
                 break;
             }
             let record = whole(rest, at, false).map_err(|error| broken(at, error.to_string()))?;
-            visit(&record);
             at += record.size as u64;
+            if !visit(&record) {
+                return Ok(at);
+            }
         }
     }
-    Ok(())
+    Ok(at)
 }
 
 fn whole(bytes: &[u8], at: LogOffset, check_crc: bool) -> Result<Record<'_>, RecordError> {
@@ -293,7 +329,7 @@ impl<'a> Redispatch<'a> {
         }
         self.gathered_bytes = 0;
         if let Some(index) = self.index.as_mut() {
-            index.insert(&self.keys)?;
+            index.insert(&mut self.keys.as_slice())?;
         }
         self.keys.clear();
         Ok(())

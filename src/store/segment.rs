@@ -34,14 +34,25 @@ impl Segment {
     /// # Errors
     /// When the file cannot be made or has another length.
     pub fn create(dir: &Path, base: LogOffset, size: u64) -> Result<Segment, StoreError> {
-        let path = dir.join(file_name(base));
+        Self::map(dir.join(file_name(base)), base, size, true)
+    }
+
+    /// Opens the file that begins at `base`.
+    ///
+    /// # Errors
+    /// When the file is not there, cannot be opened or has another length.
+    pub fn open(dir: &Path, base: LogOffset, size: u64) -> Result<Segment, StoreError> {
+        Self::map(dir.join(file_name(base)), base, size, false)
+    }
+
+    fn map(path: PathBuf, base: LogOffset, size: u64, create: bool) -> Result<Segment, StoreError> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
+            .create(create)
             .truncate(false)
             .open(&path)
-            .map_err(StoreError::io("cannot make", &path))?;
+            .map_err(StoreError::io(if create { "cannot make" } else { "cannot open" }, &path))?;
         let length = file.metadata().map_err(StoreError::io("cannot look at", &path))?.len();
         if length == 0 {
             file.set_len(size).map_err(StoreError::io("cannot set the length of", &path))?;

@@ -169,6 +169,7 @@ impl Seats {
     ) -> Result<DirLock, StoreError> {
         let Opened { lock, log, queue_files, index, births, checkpoint, found } = opened;
         let (view, end) = (log.view().clone(), log.end());
+        let (log_view, synced) = (view.clone(), checkpoint.1.indexed);
         let space = (self.writer.addr.clone().recipient(), self.writer.addr.clone().recipient());
         let segments = Segments::new(&view, settings.log_dir.clone(), settings.segment_bytes, end, space)
             .ok_or_else(|| StoreError::format(&settings.log_dir, format!("no segment holds the log's end, {end}")))?;
@@ -205,7 +206,7 @@ impl Seats {
         );
         let files = QueueFiles::new(queue_files, births, self.flusher.addr.clone().recipient());
         if let Some(index) = index {
-            let index = Index::new(index, end, self.flusher.addr.clone().recipient());
+            let index = Index::new(index, log_view, (synced, end), self.flusher.addr.clone().recipient());
             self.index.start(&threads.index, move || index, ends(fatal, "the key index"));
         }
         // What was read again was not known to be on the disk.
