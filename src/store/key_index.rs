@@ -16,6 +16,7 @@
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use super::disk::Disk;
 use crate::protocol::names::LogOffset;
 
 mod file;
@@ -57,6 +58,7 @@ pub struct KeyQuery {
 pub struct KeyIndex {
     dir: PathBuf,
     sizes: IndexSizes,
+    disk: Disk,
     files: Vec<IndexFile>,
 }
 
@@ -65,8 +67,8 @@ impl KeyIndex {
     ///
     /// # Errors
     /// When a file cannot be read or has another length than the settings say.
-    pub fn open(dir: &Path, sizes: IndexSizes) -> Result<Self, StoreError> {
-        let mut index = Self { dir: dir.to_owned(), sizes, files: Vec::new() };
+    pub fn open(dir: &Path, sizes: IndexSizes, disk: &Disk) -> Result<Self, StoreError> {
+        let mut index = Self { dir: dir.to_owned(), sizes, disk: disk.clone(), files: Vec::new() };
         let entries = match std::fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(index),
@@ -82,7 +84,7 @@ impl KeyIndex {
         }
         paths.sort_unstable();
         for path in paths {
-            let file = IndexFile::open(&path, sizes)?;
+            let file = IndexFile::open(&path, sizes, disk)?;
             if file.is_consistent() {
                 index.files.push(file);
             } else {
@@ -166,7 +168,7 @@ impl KeyIndex {
         loop {
             let path = self.dir.join(local_time(name_ms));
             if !path.exists() {
-                self.files.push(IndexFile::open(&path, self.sizes)?);
+                self.files.push(IndexFile::open(&path, self.sizes, &self.disk)?);
                 return Ok(());
             }
             name_ms += 1;
@@ -197,13 +199,13 @@ mod tests {
     #[test]
     fn keys_are_found_newest_first_over_files_and_restarts() {
         let dir = tempfile::tempdir().unwrap();
-        let mut index = KeyIndex::open(dir.path(), SIZES).unwrap();
+        let mut index = KeyIndex::open(dir.path(), SIZES, &Disk::default()).unwrap();
         let keys: Vec<_> = (0..250).map(key).collect();
         keys.chunks(33).for_each(|chunk| index.insert(&mut &*chunk).unwrap());
         assert_eq!(index.files.len(), 3);
         assert_eq!(index.query(&query(7, 99)), [24700, 20700, 16700, 12700, 8700, 4700, 700]);
         drop(index);
-        let index = KeyIndex::open(dir.path(), SIZES).unwrap();
+        let index = KeyIndex::open(dir.path(), SIZES, &Disk::default()).unwrap();
         assert_eq!(index.query(&query(7, 3)), [24700, 20700, 16700]);
         assert_eq!(index.end(), Some(24900));
         let times = KeyQuery { begin_ms: 1_700_000_050_000, end_ms: 1_700_000_070_000, ..query(7, 99) };
@@ -212,7 +214,7 @@ mod tests {
     }
 
     fn filled(dir: &Path) -> KeyIndex {
-        let mut index = KeyIndex::open(dir, SIZES).unwrap();
+        let mut index = KeyIndex::open(dir, SIZES, &Disk::default()).unwrap();
         index.insert(&mut &*(0..150).map(key).collect::<Vec<_>>()).unwrap();
         index
     }
@@ -231,7 +233,7 @@ mod tests {
             index.cut(bound).unwrap();
             assert_eq!(all_keys(&index), wanted, "{bound}");
             drop(index);
-            let mut index = KeyIndex::open(dir.path(), SIZES).unwrap();
+            let mut index = KeyIndex::open(dir.path(), SIZES, &Disk::default()).unwrap();
             assert_eq!(all_keys(&index), wanted, "{bound}");
             // What the log still has is indexed again.
             let again: Vec<_> = (0..150).map(key).filter(|key| index.end().is_none_or(|end| key.at > end)).collect();

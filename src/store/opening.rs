@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use super::births::TopicBirths;
 use super::checkpoint::{self, Checkpoint, CheckpointFile};
 use super::commit_log::CommitLog;
+use super::disk::{self, Disk};
 use super::key_index::{IndexSizes, KeyIndex};
 use super::log_view::{LogView, MAPPED_SEGMENTS_MAX};
 use super::queue_files::QueueFiles;
 use super::recovery::{self, DispatchRules, Redispatch};
 use super::segment::Segment;
-use super::{StoreError, consume_queue, disk, file_name, sequence};
+use super::{StoreError, consume_queue, file_name, sequence};
 use crate::protocol::names::{LogOffset, QueueKey, Topic};
 
 /// RocketMQ's allowance for timestamps in the checkpoint that ran ahead of the disk, ms.
@@ -33,6 +34,8 @@ pub struct StoreSettings {
     pub check_crc: bool,
     /// Nobody may see a record that is not on the disk.
     pub durable_reads: bool,
+    /// Through which the store writes while it runs.
+    pub disk: Disk,
     pub rules: DispatchRules,
 }
 
@@ -114,8 +117,9 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
     let foreign = !checkpoint.ours;
     let from = first_to_scan(settings, &files, &checkpoint, crashed)?;
     lock.mark_open()?;
-    let mut queue_files = QueueFiles::new(settings.root.clone(), settings.queue_file_bytes);
-    let mut index = settings.index.map(|sizes| KeyIndex::open(&settings.root.join("index"), sizes)).transpose()?;
+    let mut queue_files = QueueFiles::new(settings.root.clone(), settings.queue_file_bytes).on(&settings.disk);
+    let mut index =
+        settings.index.map(|sizes| KeyIndex::open(&settings.root.join("index"), sizes, &settings.disk)).transpose()?;
     let lost_from = keys_lost_from(&checkpoint, crashed);
     if let Some(index) = index.as_mut().filter(|_| crashed && checkpoint.ours) {
         index.cut(lost_from)?;
@@ -307,7 +311,8 @@ fn open_log(
     let mut flushed = safe.max(oldest.min(end));
     let mut segments = VecDeque::new();
     for base in files.iter().copied().filter(|base| *base >= oldest && *base < current).chain([current]) {
-        let segment = Arc::new(Segment::create(&settings.log_dir, base, settings.segment_bytes)?);
+        let segment = Segment::create(&settings.log_dir, base, settings.segment_bytes)?;
+        let segment = Arc::new(segment.on(&settings.disk));
         if settings.durable_reads && flushed < end.min(segment.end()) {
             segment.sync((flushed - base) as usize, (end.min(segment.end()) - base) as usize)?;
             flushed = end.min(segment.end());

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::consume_queue::{ENTRY_BYTES, Entry, queue_dir};
+use super::disk::Disk;
 use super::{StoreError, file_name, sequence};
 use crate::protocol::names::{QueueKey, QueueOffset, Topic};
 
@@ -20,6 +20,9 @@ pub struct QueueFiles {
     open: HashMap<(QueueKey, u64), OpenFile>,
     /// Counts uses, to tell the file that was used longest ago.
     clock: u64,
+    /// A sync failed: the kernel may have dropped the pages, and says so only once.
+    lost: bool,
+    disk: Disk,
 }
 
 #[derive(Debug)]
@@ -33,7 +36,13 @@ impl QueueFiles {
     /// Queues under `root`, in files of `file_bytes`, a multiple of the size of an entry.
     #[must_use]
     pub fn new(root: PathBuf, file_bytes: u64) -> Self {
-        Self { root, file_bytes, open: HashMap::new(), clock: 0 }
+        Self { root, file_bytes, open: HashMap::new(), clock: 0, lost: false, disk: Disk::default() }
+    }
+
+    /// The same files, written and synced through `disk`.
+    #[must_use]
+    pub fn on(self, disk: &Disk) -> Self {
+        Self { disk: disk.clone(), ..self }
     }
 
     /// Writes whole `entries` of a queue from offset `from` on.
@@ -47,9 +56,9 @@ impl QueueFiles {
             let base = position - position % self.file_bytes;
             let (now, later) = rest.split_at(rest.len().min((base + self.file_bytes - position) as usize));
             let dir = queue_dir(&self.root, key);
+            let disk = self.disk.clone();
             let file = self.file(key, base, position)?;
-            file.write_all_at(now, position - base)
-                .map_err(StoreError::io("cannot write to the ConsumeQueue", &dir))?;
+            disk.write(file, now, position - base).map_err(StoreError::io("cannot write to the ConsumeQueue", &dir))?;
             position += now.len() as u64;
             rest = later;
         }
@@ -59,10 +68,19 @@ impl QueueFiles {
     /// Waits until everything written since the last call is on the disk.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the disk fails, and ever after: what was not synced then may be lost, though it is read.
     pub fn sync(&mut self) -> Result<(), StoreError> {
+        if self.lost {
+            return Err(StoreError::format(&self.root.join("consumequeue"), "a file could not be synced before"));
+        }
+        let synced = self.sync_open();
+        self.lost |= synced.is_err();
+        synced
+    }
+
+    fn sync_open(&mut self) -> Result<(), StoreError> {
         for ((key, _), open) in self.open.iter_mut().filter(|(_, open)| open.dirty) {
-            open.file.sync_data().map_err(StoreError::io("cannot sync", &queue_dir(&self.root, key)))?;
+            self.disk.sync_file(&open.file).map_err(StoreError::io("cannot sync", &queue_dir(&self.root, key)))?;
             open.dirty = false;
         }
         Ok(())
@@ -135,7 +153,9 @@ impl QueueFiles {
         let middle = *middle;
         for ((key, _), open) in self.open.extract_if(|_, open| open.used < middle) {
             if open.dirty {
-                open.file.sync_data().map_err(StoreError::io("cannot sync", &queue_dir(&self.root, &key)))?;
+                let synced = self.disk.sync_file(&open.file);
+                self.lost |= synced.is_err();
+                synced.map_err(StoreError::io("cannot sync", &queue_dir(&self.root, &key)))?;
             }
         }
         Ok(())
@@ -160,7 +180,7 @@ impl QueueFiles {
             if position > base && sequence(&dir)?.first().is_some_and(|(first, _)| *first == base) {
                 let fillers = ((position - base) / ENTRY_BYTES as u64) as usize;
                 let filler = Entry::FILLER.encode().repeat(fillers);
-                file.write_all_at(&filler, 0).map_err(StoreError::io("cannot write to", &path))?;
+                self.disk.write(&file, &filler, 0).map_err(StoreError::io("cannot write to", &path))?;
             }
         }
         Ok(file)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::disk::{self, PAGE_BYTES, ReadNow};
+use super::disk::{self, Disk, PAGE_BYTES, ReadNow};
 use super::{StoreError, file_name};
 use crate::protocol::names::LogOffset;
 
@@ -26,6 +26,7 @@ pub struct Segment {
     map: MmapRaw,
     file: File,
     path: PathBuf,
+    disk: Disk,
 }
 
 impl Segment {
@@ -65,7 +66,19 @@ impl Segment {
         let map = MmapOptions::new().map_raw(&file).map_err(StoreError::io("cannot map", &path))?;
         // Nothing of a segment is read ahead: the kernel would fill pages with zeros that are about to be written.
         let _ = map.advise(memmap2::Advice::Random);
-        Ok(Segment { base, map, file, path })
+        Ok(Segment { base, map, file, path, disk: Disk::default() })
+    }
+
+    /// The same segment, whose space is taken and whose bytes are synced through `disk`.
+    #[must_use]
+    pub fn on(self, disk: &Disk) -> Segment {
+        Segment { disk: disk.clone(), ..self }
+    }
+
+    /// The disk that the segment lies on.
+    #[must_use]
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     #[must_use]
@@ -100,7 +113,8 @@ impl Segment {
         if from >= to {
             return Ok(());
         }
-        disk::reserve(&self.file, from as u64, (to - from) as u64)
+        self.disk
+            .reserve(&self.file, from as u64, (to - from) as u64)
             .map_err(StoreError::io("cannot take disk space for", &self.path))?;
         // SAFETY: the range lies within the mapping, as `to` was cut to its length.
         match unsafe { disk::populate(self.map.as_mut_ptr().add(from), to - from) } {
@@ -142,7 +156,7 @@ impl Segment {
             unsafe { disk::release(self.map.as_mut_ptr().add(from), whole - from) };
         }
         // SAFETY: the range lies within the mapping and begins at a page.
-        unsafe { disk::sync(self.map.as_mut_ptr().add(from), to - from) }
+        unsafe { self.disk.sync(self.map.as_mut_ptr().add(from), to - from) }
             .map_err(StoreError::io("cannot sync", &self.path))
     }
 

@@ -16,6 +16,7 @@ use actormq::protocol::header::pull::PullMessageRequest;
 use actormq::protocol::header::send::{SendMessageRequest, SendMessageRequestV2};
 use actormq::protocol::record::Record;
 use actormq::server::broker::Broker;
+use actormq::store::disk::Disk;
 use bytes::Bytes;
 use serde::Serialize;
 use tempfile::TempDir;
@@ -45,6 +46,16 @@ impl Server {
     }
 
     pub async fn start_in(directory: TempDir, fatal: &Fatal, change: impl FnOnce(&mut BrokerConfig)) -> Self {
+        Self::start_on_disk(Disk::default(), directory, fatal, change).await
+    }
+
+    /// A broker on a disk that may fail.
+    pub async fn start_on_disk(
+        disk: Disk,
+        directory: TempDir,
+        fatal: &Fatal,
+        change: impl FnOnce(&mut BrokerConfig),
+    ) -> Self {
         let mut config = BrokerConfig::default();
         config.identity.broker_name = "broker-a".into();
         config.network.bind_address = [127, 0, 0, 1].into();
@@ -54,7 +65,7 @@ impl Server {
         config.store.key_index_slots = 1_000;
         config.store.key_index_entries = 4_000;
         change(&mut config);
-        let broker = Broker::start(config, 1, fatal).await.unwrap();
+        let broker = Broker::start_on(disk, config, 1, fatal).await.unwrap();
         Self { broker, directory }
     }
 

@@ -72,7 +72,12 @@ pub struct QueueFiles {
     /// Written but not yet synced: what to tell the flusher then.
     unsynced: HashMap<usize, LogOffset>,
     sync_due: Instant,
-    failed: bool,
+    /// What could not be written yet: the newest request of each queue, which holds all that its files lack. While there
+    /// is one, no round of its arbiter is over.
+    unwritten: HashMap<QueueKey, WriteEntries>,
+    /// The disk fails, and that was said.
+    refused: bool,
+    unsynced_said: bool,
 }
 
 #[derive(Debug, Default)]
@@ -80,30 +85,54 @@ struct Progress {
     number: u64,
     written: usize,
     expected: Option<(usize, LogOffset)>,
-    failed: bool,
 }
 
 impl QueueFiles {
     #[must_use]
     pub fn new(files: Files, births: TopicBirths, flusher: Recipient<QueuesWritten>) -> Self {
-        let sync_due = Instant::now();
-        Self { files, births, flusher, rounds: HashMap::new(), unsynced: HashMap::new(), sync_due, failed: false }
+        Self {
+            files,
+            births,
+            flusher,
+            rounds: HashMap::new(),
+            unsynced: HashMap::new(),
+            sync_due: Instant::now(),
+            unwritten: HashMap::new(),
+            refused: false,
+            unsynced_said: false,
+        }
     }
 
-    fn write(&mut self, message: &WriteEntries) -> bool {
+    fn write(&mut self, message: WriteEntries) {
         match self.files.write(&message.key, message.from, &message.entries) {
             Ok(()) => {
-                self.failed = false;
+                self.unwritten.remove(&message.key);
                 let upto = message.from + (message.entries.len() / crate::store::consume_queue::ENTRY_BYTES) as u64;
                 message.reply.do_send(EntriesWritten { upto });
-                true
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.failed, true) {
-                    tracing::error!(%error, "a ConsumeQueue cannot be written; its entries stay in memory");
+                self.unwritten.insert(message.key.clone(), message);
+                if !std::mem::replace(&mut self.refused, true) {
+                    tracing::error!(
+                        %error,
+                        "a ConsumeQueue cannot be written; its entries stay in memory, and it is tried again each \
+                         second: make space, or mend what is named"
+                    );
                 }
-                false
             }
+        }
+    }
+
+    /// Tries again what could not be written.
+    fn write_again(&mut self) {
+        for message in std::mem::take(&mut self.unwritten).into_values() {
+            self.write(message);
+        }
+        if !self.unwritten.is_empty() {
+            return;
+        }
+        if std::mem::take(&mut self.refused) {
+            tracing::info!("the ConsumeQueues can be written again");
         }
     }
 
@@ -120,7 +149,7 @@ impl QueueFiles {
         let Some(progress) = self.progress(id) else { return };
         if let Some((queues, upto)) = progress.expected
             && progress.written == queues
-            && !progress.failed
+            && self.unwritten.values().all(|message| message.round.arbiter != id.arbiter)
         {
             self.unsynced.insert(id.arbiter, upto);
             if Instant::now() >= self.sync_due {
@@ -139,9 +168,11 @@ impl QueueFiles {
                     self.flusher.do_send(QueuesWritten { arbiter, upto });
                 }
             }
-            Err(error) => {
-                tracing::error!(%error, "the ConsumeQueues cannot be synced; a crash will read more of the log")
-            }
+            Err(error) if !std::mem::replace(&mut self.unsynced_said, true) => tracing::error!(
+                %error,
+                "the ConsumeQueues cannot be synced; the next start reads the log from here on: look at the disk"
+            ),
+            Err(_) => {}
         }
     }
 }
@@ -154,12 +185,14 @@ impl Handler<WriteEntries> for QueueFiles {
     type Result = ();
 
     fn handle(&mut self, message: WriteEntries, _: &mut Self::Context) {
-        let written = message.entries.is_empty() || self.write(&message);
-        if let Some(progress) = self.progress(message.round) {
-            progress.written += 1;
-            progress.failed |= !written;
+        let id = message.round;
+        if !message.entries.is_empty() {
+            self.write(message);
         }
-        self.settle(message.round);
+        if let Some(progress) = self.progress(id) {
+            progress.written += 1;
+        }
+        self.settle(id);
     }
 }
 
@@ -170,6 +203,7 @@ impl Handler<Round> for QueueFiles {
         if let Some(progress) = self.progress(round.id) {
             progress.expected = Some((round.queues, round.upto));
         }
+        self.write_again();
         self.settle(round.id);
     }
 }
@@ -178,6 +212,7 @@ impl Handler<RemoveQueues> for QueueFiles {
     type Result = Result<(), String>;
 
     fn handle(&mut self, remove: RemoveQueues, _: &mut Self::Context) -> Self::Result {
+        self.unwritten.retain(|key, _| key.topic != remove.topic);
         let buried = self.births.bury(&remove.topic, remove.end);
         buried.and_then(|()| self.files.remove(&remove.topic)).map_err(|error| error.to_string())
     }
@@ -187,6 +222,7 @@ impl Handler<Stop> for QueueFiles {
     type Result = ();
 
     fn handle(&mut self, _: Stop, _: &mut Self::Context) {
+        self.write_again();
         self.sync();
     }
 }

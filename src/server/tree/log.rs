@@ -21,6 +21,7 @@ use crate::actors::supervision::{End, Seat};
 use crate::actors::topic_queue::Limits;
 use crate::config::{BrokerConfig, FlushMode};
 use crate::store::StoreError;
+use crate::store::disk::Disk;
 use crate::store::key_index::IndexSizes;
 use crate::store::opening::{self, DirLock, Found, Opened, StoreSettings};
 use crate::store::recovery::DispatchRules;
@@ -41,6 +42,7 @@ pub fn log_settings(config: &BrokerConfig) -> StoreSettings {
         queue_file_bytes: store.consume_queue_segment_bytes.into(),
         index: store.key_index_enabled.then_some(sizes),
         check_crc: store.check_crc_on_recover,
+        disk: Disk::default(),
         durable_reads: config.flush.mode == FlushMode::Sync,
         rules: DispatchRules { delay_levels_ms: levels.iter().map(|level| *level as i64).collect() },
     }
@@ -54,6 +56,14 @@ fn limits(config: &BrokerConfig) -> Limits {
         bytes_on_disk: pull.max_bytes_on_disk,
         messages_on_disk: pull.max_messages_on_disk,
         memory_bytes: physical_memory_bytes() / 100 * u64::from(pull.memory_percent),
+    }
+}
+
+fn writer_settings(config: &BrokerConfig) -> WriterSettings {
+    WriterSettings {
+        sync_flush: config.flush.mode == FlushMode::Sync,
+        sync_timeout: Duration::from_millis(config.flush.sync_timeout_ms.into()),
+        flush_interval: Duration::from_millis(u64::from(config.flush.interval_ms).max(10)),
     }
 }
 
@@ -86,8 +96,9 @@ impl LogTree {
         topics: Arc<TopicTable>,
         threads: &Threads,
         fatal: &Fatal,
+        disk: Disk,
     ) -> Result<Self, StoreError> {
-        let settings = log_settings(config);
+        let settings = StoreSettings { disk, ..log_settings(config) };
         let opened = opening::open(&settings)?;
         let root = settings.root.clone();
         let seats = Seats::new(threads.io.len());
@@ -192,11 +203,6 @@ impl Seats {
             segments: self.segments.addr.clone().recipient(),
             index: with_index.then(|| self.index.addr.clone().recipient()),
         };
-        let writer_settings = WriterSettings {
-            sync_flush: config.flush.mode == FlushMode::Sync,
-            sync_timeout: Duration::from_millis(config.flush.sync_timeout_ms.into()),
-            flush_interval: Duration::from_millis(u64::from(config.flush.interval_ms).max(10)),
-        };
         let flusher = Flusher::new(
             view,
             checkpoint,
@@ -218,7 +224,7 @@ impl Seats {
             let recipe = recipe.clone();
             seat.start(arbiter, move || Queues::new(number, recipe), ends(fatal, "the parent of the queues"));
         }
-        let writer = CommitlogWriter::new(log, writer_settings, neighbours, backlog.clone());
+        let writer = CommitlogWriter::new(log, writer_settings(config), neighbours, backlog.clone());
         self.writer.start(&threads.writer, move || writer, ends(fatal, "the CommitLog writer"));
         Ok(lock)
     }

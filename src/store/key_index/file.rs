@@ -7,7 +7,8 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::{IndexSizes, IndexedKey, KeyQuery};
 use crate::protocol::names::LogOffset;
-use crate::store::{StoreError, disk};
+use crate::store::StoreError;
+use crate::store::disk::{self, Disk};
 
 const HEADER_BYTES: usize = 40;
 const SLOT_BYTES: usize = 4;
@@ -27,6 +28,7 @@ pub(super) struct IndexFile {
     header: Header,
     /// Something was written since the last sync, perhaps by the process before.
     dirty: bool,
+    disk: Disk,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,7 +44,7 @@ struct Header {
 
 impl IndexFile {
     /// Opens the file, or makes it sparse and empty.
-    pub(super) fn open(path: &Path, sizes: IndexSizes) -> Result<Self, StoreError> {
+    pub(super) fn open(path: &Path, sizes: IndexSizes, disk: &Disk) -> Result<Self, StoreError> {
         let length = HEADER_BYTES + sizes.slots as usize * SLOT_BYTES + sizes.items as usize * ITEM_BYTES;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = file.map_err(StoreError::io("cannot open", path))?;
@@ -57,8 +59,16 @@ impl IndexFile {
         // Slots are touched at random, and items are written before they are read.
         let _ = map.advise(memmap2::Advice::Random);
         let reserved = vec![false; length.div_ceil(CHUNK_BYTES)];
-        let mut index =
-            Self { path: path.to_owned(), file, map, sizes, reserved, header: Header::default(), dirty: true };
+        let mut index = Self {
+            path: path.to_owned(),
+            file,
+            map,
+            sizes,
+            reserved,
+            header: Header::default(),
+            dirty: true,
+            disk: disk.clone(),
+        };
         index.header = index.read_header();
         Ok(index)
     }
@@ -258,7 +268,7 @@ impl IndexFile {
     /// Waits until everything is on the disk: the kernel writes the pages that were touched since the last time.
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         if self.dirty {
-            self.file.sync_data().map_err(StoreError::io("cannot sync", &self.path))?;
+            self.disk.sync_file(&self.file).map_err(StoreError::io("cannot sync", &self.path))?;
             self.dirty = false;
         }
         Ok(())
@@ -283,7 +293,8 @@ impl IndexFile {
     fn reserve_chunk(&mut self, chunk: usize) -> Result<(), StoreError> {
         let start = chunk * CHUNK_BYTES;
         let length = CHUNK_BYTES.min(self.map.len() - start);
-        disk::reserve(&self.file, start as u64, length as u64)
+        self.disk
+            .reserve(&self.file, start as u64, length as u64)
             .map_err(StoreError::io("cannot take disk space for", &self.path))?;
         // SAFETY: the range lies within the mapping. Where the kernel cannot populate, pages come one by one.
         let _ = unsafe { disk::populate(self.map.as_mut_ptr().add(start), length) };
@@ -349,7 +360,7 @@ mod tests {
         let key = |n: u64| IndexedKey { hash: (n % 40) as u32, at: n * 100, timestamp_ms: 1_700_000_000_000 };
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("20240101000000000");
-        let mut index = IndexFile::open(&path, SIZES).unwrap();
+        let mut index = IndexFile::open(&path, SIZES, &Disk::default()).unwrap();
         let keys: Vec<_> = (0..1_000).map(key).collect();
         index.insert(&mut &keys[..]).unwrap();
         drop(index);
@@ -358,7 +369,7 @@ mod tests {
         let lost_from = HEADER_BYTES + 16 * SLOT_BYTES + 501 * ITEM_BYTES;
         file.write_all_at(&vec![0; 600 * ITEM_BYTES], lost_from as u64).unwrap();
         for bound in [50_000, 20_000] {
-            let mut index = IndexFile::open(&path, SIZES).unwrap();
+            let mut index = IndexFile::open(&path, SIZES, &Disk::default()).unwrap();
             index.cut(bound).unwrap();
             for hash in 0..40 {
                 let mut found = Vec::new();
