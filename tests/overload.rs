@@ -20,7 +20,7 @@ async fn the_reader_of_the_log_tells_what_the_writer_could_not() {
     let server = Process::start(&arguments);
     let mut consumer = server.client().await;
     consumer.make_topic("T", "4").await;
-    let mut producers = vec![server.client().await, server.client().await];
+    let mut producers = [server.client().await, server.client().await];
     let mut sent = vec![0_usize; QUEUES as usize];
     for round in 0..BATCHES {
         let queue = round % QUEUES as usize;

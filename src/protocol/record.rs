@@ -229,24 +229,29 @@ struct Cut<'a> {
 }
 
 impl<'a> Cut<'a> {
+    #[inline]
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let taken = self.bytes.get(self.at..self.at.checked_add(length)?)?;
         self.at += length;
         Some(taken)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
     }
 
+    #[inline]
     fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_be_bytes)
     }
 
+    #[inline]
     fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_be_bytes)
     }
 
+    #[inline]
     fn host(&mut self, v6: bool) -> Option<SocketAddr> {
         let ip = if v6 {
             IpAddr::V6(Ipv6Addr::from(self.array::<16>()?))

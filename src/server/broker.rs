@@ -30,6 +30,7 @@ use crate::config::{self, Advertised, BrokerConfig};
 use crate::metrics::Metrics;
 use crate::protocol::names::Topic;
 use crate::store::StoreError;
+use crate::store::disk::Disk;
 use crate::store::opening::{self, Found};
 
 /// Time that connections have to end in order.
@@ -68,7 +69,21 @@ impl Broker {
     ///
     /// # Errors
     /// When the data directory or the address cannot be used; nothing was changed then.
-    pub async fn start(mut config: BrokerConfig, io_threads: usize, fatal: &Fatal) -> Result<Broker, StartError> {
+    pub async fn start(config: BrokerConfig, io_threads: usize, fatal: &Fatal) -> Result<Broker, StartError> {
+        Self::start_on(Disk::default(), config, io_threads, fatal).await
+    }
+
+    /// The same on a disk that may be made to fail.
+    ///
+    /// # Errors
+    /// As [`Broker::start`].
+    #[doc(hidden)]
+    pub async fn start_on(
+        disk: Disk,
+        mut config: BrokerConfig,
+        io_threads: usize,
+        fatal: &Fatal,
+    ) -> Result<Broker, StartError> {
         let sockets = bind(&mut config)?;
         let address = sockets[0].local_addr().map_err(|source| bind_error(&config, source))?;
         let fast_address = sockets.get(1).and_then(|socket| socket.local_addr().ok());
@@ -77,7 +92,7 @@ impl Broker {
         config.network.advertised_host.get_or_insert_with(|| advertised.host.clone());
         let topics = Arc::new(TopicTable::default());
         let threads = Threads::start(io_threads);
-        let log = LogTree::start(&config, topics.clone(), &threads, fatal)?;
+        let log = LogTree::start(&config, topics.clone(), &threads, fatal, disk)?;
         let found = log.found;
         let send_rules = SendRules::new(&config, store_host);
         let told = format!("{}:{}", advertised.host, address.port());

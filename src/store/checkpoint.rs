@@ -8,7 +8,9 @@
 //! | 24 | flushed offset of the master |
 //! | 32 | confirmed offset |
 //! | 40 | every ConsumeQueue and the index hold every record below this offset |
-//! | 2048 | ours: magic, then a copy of the fields at 0 and 40 |
+//! | 2048 | ours: magic, a copy of the fields at 0 and 40 |
+//! | 2072 | the index holds every key of the records below this offset, and that is on the disk |
+//! | 2080 | the boot of the machine in which this was written |
 //!
 //! RocketMQ advances the field at 40 by another rule (the largest over all queues), so the field counts only while the
 //! copy behind our magic agrees: then nobody else has written since. Source: RocketMQ's `StoreCheckpoint`.
@@ -39,6 +41,10 @@ pub struct Checkpoint {
     pub confirmed: LogOffset,
     /// Every ConsumeQueue and the index hold every record below.
     pub dispatched: LogOffset,
+    /// The index holds every key of the records below, and that is on the disk: a power cut takes none of them.
+    pub indexed: LogOffset,
+    /// In which boot of the machine this was written: pages that a process wrote since are lost with the boot only.
+    pub boot: u64,
     /// Whether this program wrote the file last, so that `dispatched` means what it says here.
     pub ours: bool,
 }
@@ -81,7 +87,8 @@ impl CheckpointFile {
             checkpoint.confirmed,
             checkpoint.dispatched,
         ];
-        let ours = [MAGIC, checkpoint.log_timestamp_ms as u64, checkpoint.dispatched];
+        let ours =
+            [MAGIC, checkpoint.log_timestamp_ms as u64, checkpoint.dispatched, checkpoint.indexed, checkpoint.boot];
         let bytes = |list: &[u64]| list.iter().flat_map(|field| field.to_be_bytes()).collect::<Vec<u8>>();
         let written = self
             .file
@@ -90,6 +97,14 @@ impl CheckpointFile {
             .and_then(|()| self.file.sync_data());
         written.map_err(StoreError::io("cannot write", &self.path))
     }
+}
+
+/// A number of this boot of the machine; 0 where the system does not tell.
+#[must_use]
+pub fn this_boot() -> u64 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    u64::from_str_radix(&digits, 16).unwrap_or(0)
 }
 
 fn decode(bytes: &[u8; FILE_BYTES]) -> Checkpoint {
@@ -101,6 +116,8 @@ fn decode(bytes: &[u8; FILE_BYTES]) -> Checkpoint {
         master_flushed: field(24),
         confirmed: field(32),
         dispatched: field(40),
+        indexed: field(OURS_AT + 24),
+        boot: field(OURS_AT + 32),
         ours: field(OURS_AT) == MAGIC && field(OURS_AT + 8) == field(0) && field(OURS_AT + 16) == field(40),
     }
 }
@@ -115,6 +132,8 @@ mod tests {
         let (file, empty) = CheckpointFile::open(dir.path()).unwrap();
         assert_eq!(empty, Checkpoint::default());
         let written = Checkpoint { log_timestamp_ms: 5, queues_timestamp_ms: 4, dispatched: 77, ours: true, ..empty };
+        let written = Checkpoint { indexed: 70, boot: this_boot(), ..written };
+        assert_ne!(written.boot, 0);
         file.write(&written).unwrap();
         assert_eq!(CheckpointFile::open(dir.path()).unwrap().1, written);
         file.file.write_all_at(&9u64.to_be_bytes(), 40).unwrap();

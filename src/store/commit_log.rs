@@ -47,15 +47,16 @@ pub struct CommitLog {
 }
 
 impl CommitLog {
-    /// A log that ends at `end`, within `segments`' first segment; space was prepared up to `prepared`.
+    /// A log that ends at `end`, within `segments`' first segment; no space is prepared yet. What lies below `flushed`
+    /// is on the disk.
     #[must_use]
-    pub fn new(view: LogView, segments: VecDeque<Arc<Segment>>, end: LogOffset, prepared: LogOffset) -> Self {
+    pub fn new(view: LogView, segments: VecDeque<Arc<Segment>>, (flushed, end): (LogOffset, LogOffset)) -> Self {
         let ends = view.ends();
         ends.written.store(end, Ordering::Release);
-        ends.flushed.store(end, Ordering::Release);
+        ends.flushed.store(flushed, Ordering::Release);
         ends.readable.store(end, Ordering::Release);
         ends.resident.store(end, Ordering::Release);
-        Self { view, segments, end, prepared, started_at: end }
+        Self { view, segments, end, prepared: end, started_at: end }
     }
 
     #[must_use]

@@ -1,18 +1,93 @@
-//! The system calls that the standard library has no name for.
+//! The door to the disk for what may fail while a broker runs, which tests can break, and the system calls that the
+//! standard library has no name for.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes of a page; what the kernel maps, populates and syncs at once.
 pub const PAGE_BYTES: usize = 4096;
 
-/// Takes disk space for `length` bytes from `offset` on, so that a later write to a mapping of them cannot meet a full
-/// disk. Bytes that are there stay.
-///
-/// # Errors
-/// When the disk is full or fails.
-pub fn reserve(file: &File, offset: u64, length: u64) -> io::Result<()> {
+/// The door: every file knows it from when it was opened. The default one is the disk as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Disk {
+    faults: Option<Arc<Faults>>,
+}
+
+/// What a disk refuses that was made to be broken. All may be changed at any time.
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// There is no space: neither to take ahead nor to write into.
+    pub full: AtomicBool,
+    /// Syncing fails.
+    pub unsynced: AtomicBool,
+    /// Calls that were refused.
+    pub refusals: AtomicU64,
+}
+
+impl Disk {
+    /// A disk that fails as `faults` say.
+    #[must_use]
+    pub fn breakable(faults: Arc<Faults>) -> Self {
+        Self { faults: Some(faults) }
+    }
+
+    fn check(&self, kind: impl Fn(&Faults) -> &AtomicBool, error: libc::c_int) -> io::Result<()> {
+        match &self.faults {
+            Some(faults) if kind(faults).load(Ordering::Acquire) => {
+                faults.refusals.fetch_add(1, Ordering::AcqRel);
+                Err(io::Error::from_raw_os_error(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes disk space for `length` bytes from `offset` on, so that a later write to a mapping of them cannot meet a
+    /// full disk. Bytes that are there stay.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn reserve(&self, file: &File, offset: u64, length: u64) -> io::Result<()> {
+        self.check(|faults| &faults.full, libc::ENOSPC)?;
+        reserve(file, offset, length)
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.check(|faults| &faults.full, libc::ENOSPC)?;
+        file.write_all_at(bytes, offset)
+    }
+
+    /// Waits until what was written to the file is on the disk.
+    ///
+    /// # Errors
+    /// When the disk fails; what was not synced must not be trusted afterwards.
+    pub fn sync_file(&self, file: &File) -> io::Result<()> {
+        self.check(|faults| &faults.unsynced, libc::EIO)?;
+        file.sync_data()
+    }
+
+    /// Writes the range to the disk and waits until it is there.
+    ///
+    /// # Errors
+    /// When the disk fails; the pages must not be trusted afterwards.
+    ///
+    /// # Safety
+    /// The range must lie in a live mapping and begin at a page.
+    pub unsafe fn sync(&self, address: *mut u8, length: usize) -> io::Result<()> {
+        self.check(|faults| &faults.unsynced, libc::EIO)?;
+        // SAFETY: the caller vouches for the range; syncing changes no byte of it.
+        check(unsafe { libc::msync(address.cast(), length, libc::MS_SYNC) })
+    }
+}
+
+fn reserve(file: &File, offset: u64, length: u64) -> io::Result<()> {
     // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is handed over.
     let status = unsafe { libc::posix_fallocate(file.as_raw_fd(), offset as libc::off_t, length as libc::off_t) };
     if status == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(status)) }
@@ -38,18 +113,6 @@ pub unsafe fn populate(address: *mut u8, length: usize) -> io::Result<()> {
 pub unsafe fn release(address: *mut u8, length: usize) {
     // SAFETY: the caller vouches for the range; the bytes of a shared file mapping are not changed. Failing only costs time.
     unsafe { libc::madvise(address.cast(), length, libc::MADV_DONTNEED) };
-}
-
-/// Writes the range to the disk and waits until it is there.
-///
-/// # Errors
-/// When the disk fails; the pages must not be trusted afterwards.
-///
-/// # Safety
-/// The range must lie in a live mapping and begin at a page.
-pub unsafe fn sync(address: *mut u8, length: usize) -> io::Result<()> {
-    // SAFETY: the caller vouches for the range; syncing changes no byte of it.
-    check(unsafe { libc::msync(address.cast(), length, libc::MS_SYNC) })
 }
 
 /// Lets the disk begin to write what is in memory of the file, without waiting for it: syncing many files then waits for

@@ -16,10 +16,14 @@
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use super::disk::Disk;
 use crate::protocol::names::LogOffset;
 
 mod file;
 use file::IndexFile;
+
+/// The newest files, which alone may hold what is not synced: a file is synced before the next is made.
+const CUT_FILES: usize = 2;
 
 /// Size of the files; RocketMQ's defaults are 5 million slots and 20 million items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,17 +58,17 @@ pub struct KeyQuery {
 pub struct KeyIndex {
     dir: PathBuf,
     sizes: IndexSizes,
+    disk: Disk,
     files: Vec<IndexFile>,
 }
 
 impl KeyIndex {
-    /// Opens the files in `dir`. Files whose last record lies at or beyond `bound`, or that contradict themselves, are
-    /// removed: the log makes them again.
+    /// Opens the files in `dir`. Files that contradict themselves are removed: the log makes them again.
     ///
     /// # Errors
     /// When a file cannot be read or has another length than the settings say.
-    pub fn open(dir: &Path, sizes: IndexSizes, bound: LogOffset) -> Result<Self, StoreError> {
-        let mut index = Self { dir: dir.to_owned(), sizes, files: Vec::new() };
+    pub fn open(dir: &Path, sizes: IndexSizes, disk: &Disk) -> Result<Self, StoreError> {
+        let mut index = Self { dir: dir.to_owned(), sizes, disk: disk.clone(), files: Vec::new() };
         let entries = match std::fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(index),
@@ -80,8 +84,8 @@ impl KeyIndex {
         }
         paths.sort_unstable();
         for path in paths {
-            let file = IndexFile::open(&path, sizes)?;
-            if file.is_consistent() && (file.is_empty() || file.end() < bound) {
+            let file = IndexFile::open(&path, sizes, disk)?;
+            if file.is_consistent() {
                 index.files.push(file);
             } else {
                 tracing::warn!(file = %path.display(), "an index file does not fit the log; it is made again from the log");
@@ -90,6 +94,20 @@ impl KeyIndex {
             }
         }
         Ok(index)
+    }
+
+    /// After a crash: forgets the keys of records at or beyond `bound`, and what is not whole. Everything below is.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn cut(&mut self, bound: LogOffset) -> Result<(), StoreError> {
+        while self.files.len() > 1
+            && let Some(last) = self.files.pop_if(|last| !last.is_empty() && last.begin() >= bound)
+        {
+            let path = last.path();
+            std::fs::remove_file(path).map_err(StoreError::io("cannot remove", path))?;
+        }
+        self.files.iter_mut().rev().take(CUT_FILES).try_for_each(|file| file.cut(bound))
     }
 
     /// Physical offset of the last indexed record; `None` when there is none.
@@ -104,19 +122,17 @@ impl KeyIndex {
         self.files.iter().rev().find(|file| !file.is_empty()).map_or(0, IndexFile::end_timestamp_ms)
     }
 
-    /// Adds keys, in log order.
+    /// Adds keys, in log order; `keys` are then those that are left, none unless the disk fails.
     ///
     /// # Errors
-    /// When the disk is full or fails. The keys from the failed one on are not indexed; they may be added again.
-    pub fn insert(&mut self, keys: &[IndexedKey]) -> Result<(), StoreError> {
-        let mut rest = keys;
-        while let Some(first) = rest.first() {
+    /// When the disk is full or fails. What is left may be added again.
+    pub fn insert(&mut self, keys: &mut &[IndexedKey]) -> Result<(), StoreError> {
+        while let Some(first) = keys.first() {
             if self.files.last().is_none_or(IndexFile::is_full) {
                 self.next_file(first.timestamp_ms)?;
             }
             let Some(file) = self.files.last_mut() else { break };
-            let done = file.insert(rest)?;
-            rest = &rest[done..];
+            file.insert(keys)?;
         }
         Ok(())
     }
@@ -138,13 +154,13 @@ impl KeyIndex {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn sync(&self) -> Result<(), StoreError> {
-        self.files.last().map_or(Ok(()), IndexFile::sync)
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        self.files.iter_mut().rev().take(CUT_FILES).try_for_each(IndexFile::sync)
     }
 
     fn next_file(&mut self, timestamp_ms: i64) -> Result<(), StoreError> {
         std::fs::create_dir_all(&self.dir).map_err(StoreError::io("cannot make the directory", &self.dir))?;
-        if let Some(full) = self.files.last() {
+        if let Some(full) = self.files.last_mut() {
             full.sync()?;
         }
         // Two files of one millisecond would have one name.
@@ -152,7 +168,7 @@ impl KeyIndex {
         loop {
             let path = self.dir.join(local_time(name_ms));
             if !path.exists() {
-                self.files.push(IndexFile::open(&path, self.sizes)?);
+                self.files.push(IndexFile::open(&path, self.sizes, &self.disk)?);
                 return Ok(());
             }
             name_ms += 1;
@@ -183,13 +199,13 @@ mod tests {
     #[test]
     fn keys_are_found_newest_first_over_files_and_restarts() {
         let dir = tempfile::tempdir().unwrap();
-        let mut index = KeyIndex::open(dir.path(), SIZES, u64::MAX).unwrap();
+        let mut index = KeyIndex::open(dir.path(), SIZES, &Disk::default()).unwrap();
         let keys: Vec<_> = (0..250).map(key).collect();
-        keys.chunks(33).for_each(|chunk| index.insert(chunk).unwrap());
+        keys.chunks(33).for_each(|chunk| index.insert(&mut &*chunk).unwrap());
         assert_eq!(index.files.len(), 3);
         assert_eq!(index.query(&query(7, 99)), [24700, 20700, 16700, 12700, 8700, 4700, 700]);
         drop(index);
-        let index = KeyIndex::open(dir.path(), SIZES, u64::MAX).unwrap();
+        let index = KeyIndex::open(dir.path(), SIZES, &Disk::default()).unwrap();
         assert_eq!(index.query(&query(7, 3)), [24700, 20700, 16700]);
         assert_eq!(index.end(), Some(24900));
         let times = KeyQuery { begin_ms: 1_700_000_050_000, end_ms: 1_700_000_070_000, ..query(7, 99) };
@@ -197,13 +213,32 @@ mod tests {
         assert_eq!(index.query(&query(39, 99)).len(), 6);
     }
 
+    fn filled(dir: &Path) -> KeyIndex {
+        let mut index = KeyIndex::open(dir, SIZES, &Disk::default()).unwrap();
+        index.insert(&mut &*(0..150).map(key).collect::<Vec<_>>()).unwrap();
+        index
+    }
+
+    fn all_keys(index: &KeyIndex) -> Vec<Vec<LogOffset>> {
+        (0..40).map(|hash| index.query(&query(hash, 99))).collect()
+    }
+
     #[test]
-    fn a_file_beyond_the_log_is_made_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut index = KeyIndex::open(dir.path(), SIZES, u64::MAX).unwrap();
-        index.insert(&(0..150).map(key).collect::<Vec<_>>()).unwrap();
-        drop(index);
-        let index = KeyIndex::open(dir.path(), SIZES, 12000).unwrap();
-        assert_eq!(index.end(), Some(9800));
+    fn keys_beyond_the_log_are_forgotten_and_no_others() {
+        for bound in [14_900, 14_850, 12_000, 9_901, 9_900, 5_000, 1, 0] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut index = filled(dir.path());
+            let mut wanted = all_keys(&index);
+            wanted.iter_mut().for_each(|found| found.retain(|at| *at < bound));
+            index.cut(bound).unwrap();
+            assert_eq!(all_keys(&index), wanted, "{bound}");
+            drop(index);
+            let mut index = KeyIndex::open(dir.path(), SIZES, &Disk::default()).unwrap();
+            assert_eq!(all_keys(&index), wanted, "{bound}");
+            // What the log still has is indexed again.
+            let again: Vec<_> = (0..150).map(key).filter(|key| index.end().is_none_or(|end| key.at > end)).collect();
+            index.insert(&mut &*again).unwrap();
+            assert_eq!(all_keys(&index), all_keys(&filled(tempfile::tempdir().unwrap().path())), "{bound}");
+        }
     }
 }

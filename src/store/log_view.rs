@@ -104,6 +104,18 @@ impl LogView {
         window.iter().rev().find(|m| m.segment.base() <= at && at < m.segment.end()).map(|m| m.segment.clone())
     }
 
+    /// The same, mapped for the caller alone where it is too old to be in what everyone sees.
+    ///
+    /// # Errors
+    /// When the file is not there or cannot be mapped.
+    pub fn segment_again(&self, at: LogOffset) -> Result<Arc<Segment>, StoreError> {
+        if let Some(segment) = self.segment(at) {
+            return Ok(segment);
+        }
+        let base = at - at % self.shared.segment_bytes;
+        Segment::open(&self.shared.dir, base, self.shared.segment_bytes).map(Arc::new)
+    }
+
     /// `size` bytes from `at` on without waiting for the disk. `None` when that range is not readable.
     ///
     /// # Errors

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::births::TopicBirths;
-use super::checkpoint::{Checkpoint, CheckpointFile};
+use super::checkpoint::{self, Checkpoint, CheckpointFile};
 use super::commit_log::CommitLog;
+use super::disk::{self, Disk};
 use super::key_index::{IndexSizes, KeyIndex};
 use super::log_view::{LogView, MAPPED_SEGMENTS_MAX};
 use super::queue_files::QueueFiles;
-use super::recovery::{self, DispatchRules, Redispatch, ScanEnd};
+use super::recovery::{self, DispatchRules, Redispatch};
 use super::segment::Segment;
-use super::{StoreError, consume_queue, disk, sequence};
+use super::{StoreError, consume_queue, file_name, sequence};
 use crate::protocol::names::{LogOffset, QueueKey, Topic};
 
 /// RocketMQ's allowance for timestamps in the checkpoint that ran ahead of the disk, ms.
@@ -31,6 +32,10 @@ pub struct StoreSettings {
     /// `None` when there is to be no key index.
     pub index: Option<IndexSizes>,
     pub check_crc: bool,
+    /// Nobody may see a record that is not on the disk.
+    pub durable_reads: bool,
+    /// Through which the store writes while it runs.
+    pub disk: Disk,
     pub rules: DispatchRules,
 }
 
@@ -42,6 +47,7 @@ pub struct Opened {
     pub queue_files: QueueFiles,
     pub index: Option<KeyIndex>,
     pub births: TopicBirths,
+    /// It stands where reading began: what was read again is not synced yet.
     pub checkpoint: (CheckpointFile, Checkpoint),
     pub found: Found,
 }
@@ -57,6 +63,8 @@ pub struct Found {
     pub scanned_from: LogOffset,
     pub end: LogOffset,
     pub records: u64,
+    /// Store time of the last record that was read, ms; 0 when there was none.
+    pub timestamp_ms: i64,
     pub took: Duration,
 }
 
@@ -109,17 +117,18 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
     let foreign = !checkpoint.ours;
     let from = first_to_scan(settings, &files, &checkpoint, crashed)?;
     lock.mark_open()?;
-    let mut queue_files = QueueFiles::new(settings.root.clone(), settings.queue_file_bytes);
-    let index_dir = settings.root.join("index");
-    let mut index = match settings.index {
-        Some(sizes) => Some(KeyIndex::open(&index_dir, sizes, LogOffset::MAX)?),
-        None => None,
+    let mut queue_files = QueueFiles::new(settings.root.clone(), settings.queue_file_bytes).on(&settings.disk);
+    let mut index =
+        settings.index.map(|sizes| KeyIndex::open(&settings.root.join("index"), sizes, &settings.disk)).transpose()?;
+    let lost_from = keys_lost_from(&checkpoint, crashed);
+    if let Some(index) = index.as_mut().filter(|_| crashed && checkpoint.ours) {
+        index.cut(lost_from)?;
+    }
+    let from = match index.as_ref().map(KeyIndex::end) {
+        Some(_) if checkpoint.ours => from.min(lost_from),
+        Some(Some(end)) => from.min(begin_of(settings, end)),
+        _ => from,
     };
-    let from = index
-        .as_ref()
-        .and_then(KeyIndex::end)
-        .filter(|_| !checkpoint.ours)
-        .map_or(from, |end| from.min(begin_of(settings, end)));
     let mut redispatch = Redispatch::new(&settings.rules, &births, &mut queue_files, index.as_mut());
     let end = recovery::scan(&settings.log_dir, settings.segment_bytes, from, settings.check_crc, |record| {
         redispatch.record(record)
@@ -128,28 +137,30 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
     if crashed {
         cut_log(settings, end.end)?;
         cut_queues(settings, &mut queue_files, end.end)?;
-        if index.as_ref().and_then(KeyIndex::end).is_some_and(|indexed| indexed >= end.end) {
-            drop(index.take());
-            index = settings.index.map(|sizes| KeyIndex::open(&index_dir, sizes, end.end)).transpose()?;
+        if let Some(index) = index.as_mut().filter(|index| index.end().is_some_and(|indexed| indexed >= end.end)) {
+            index.cut(end.end)?;
         }
     }
-    queue_files.sync()?;
-    let log = open_log(settings, &files, end.end)?;
-    note(&mut checkpoint, &end);
-    checkpoint_file.write(&checkpoint)?;
-    let found =
-        Found { crashed, foreign, scanned_from: from, end: end.end, records: end.records, took: began.elapsed() };
-    Ok(Opened { lock, log, queue_files, index, births, checkpoint: (checkpoint_file, checkpoint), found })
-}
-
-fn note(checkpoint: &mut Checkpoint, end: &ScanEnd) {
-    if end.timestamp_ms > 0 {
-        checkpoint.log_timestamp_ms = end.timestamp_ms;
-        checkpoint.queues_timestamp_ms = end.timestamp_ms;
-        checkpoint.index_timestamp_ms = end.timestamp_ms;
+    let log = open_log(settings, &files, from, end.end)?;
+    // Where nothing says otherwise it stays as it is until what was read again is synced, which nobody waits for. But it
+    // must be ours from the first change on, and say nothing that is not true of this log.
+    let (boot, said) = (checkpoint::this_boot(), checkpoint);
+    // After a crash only what the checkpoint says is known to be on the disk.
+    let indexed = if crashed && said.ours { said.indexed.min(end.end) } else { from };
+    checkpoint = Checkpoint { dispatched: from, indexed, boot, ours: true, ..checkpoint };
+    if (Checkpoint { boot: said.boot, ..checkpoint }) != said {
+        checkpoint_file.write(&checkpoint)?;
     }
-    checkpoint.dispatched = end.end;
-    checkpoint.ours = true;
+    let found = Found {
+        crashed,
+        foreign,
+        scanned_from: from,
+        end: end.end,
+        records: end.records,
+        timestamp_ms: end.timestamp_ms,
+        took: began.elapsed(),
+    };
+    Ok(Opened { lock, log, queue_files, index, births, checkpoint: (checkpoint_file, checkpoint), found })
 }
 
 /// Offsets of the log's segments; refuses a directory that another kind of store made.
@@ -190,6 +201,12 @@ fn check_first_record(path: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::format(path, format!("it does not begin with a record (magic {magic:#010x})")))
+}
+
+/// From which record on the keys in the index may have been lost by a crash.
+fn keys_lost_from(checkpoint: &Checkpoint, crashed: bool) -> LogOffset {
+    let same_boot = checkpoint.boot != 0 && checkpoint.boot == checkpoint::this_boot();
+    if crashed && !same_boot { checkpoint.indexed } else { LogOffset::MAX }
 }
 
 fn begin_of(settings: &StoreSettings, at: LogOffset) -> LogOffset {
@@ -274,19 +291,36 @@ fn names_in(dir: &Path) -> Result<Vec<String>, StoreError> {
     Ok(names.map_err(StoreError::io("cannot read the directory", dir))?.into_iter().flatten().collect())
 }
 
-/// Maps the newest segments and puts the writing end where the last record ends.
-fn open_log(settings: &StoreSettings, files: &[LogOffset], end: LogOffset) -> Result<CommitLog, StoreError> {
+/// Maps the newest segments and puts the writing end where the last record ends. What lies below `safe` is on the disk.
+fn open_log(
+    settings: &StoreSettings,
+    files: &[LogOffset],
+    safe: LogOffset,
+    end: LogOffset,
+) -> Result<CommitLog, StoreError> {
     let view = LogView::new(settings.log_dir.clone(), settings.segment_bytes);
     view.ends().min.store(files.first().copied().unwrap_or(0), std::sync::atomic::Ordering::Release);
     let current = begin_of(settings, end);
     let oldest = current.saturating_sub((MAPPED_SEGMENTS_MAX as u64 - 1) * settings.segment_bytes);
+    // The flusher syncs what is mapped; what is older and was read again may have been written just before a crash.
+    for base in files.iter().copied().filter(|base| *base >= begin_of(settings, safe) && *base < oldest) {
+        let path = settings.log_dir.join(file_name(base));
+        let synced = File::open(&path).and_then(|file| file.sync_data());
+        synced.map_err(StoreError::io("cannot sync", &path))?;
+    }
+    let mut flushed = safe.max(oldest.min(end));
     let mut segments = VecDeque::new();
     for base in files.iter().copied().filter(|base| *base >= oldest && *base < current).chain([current]) {
-        let segment = Arc::new(Segment::create(&settings.log_dir, base, settings.segment_bytes)?);
+        let segment = Segment::create(&settings.log_dir, base, settings.segment_bytes)?;
+        let segment = Arc::new(segment.on(&settings.disk));
+        if settings.durable_reads && flushed < end.min(segment.end()) {
+            segment.sync((flushed - base) as usize, (end.min(segment.end()) - base) as usize)?;
+            flushed = end.min(segment.end());
+        }
         view.push(segment.clone());
         if base == current {
             segments.push_back(segment);
         }
     }
-    Ok(CommitLog::new(view, segments, end, end))
+    Ok(CommitLog::new(view, segments, (flushed, end)))
 }

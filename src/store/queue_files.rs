@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::consume_queue::{ENTRY_BYTES, Entry, queue_dir};
-use super::{StoreError, disk, file_name, sequence};
+use super::disk::{self, Disk};
+use super::{StoreError, file_name, sequence};
 use crate::protocol::names::{QueueKey, QueueOffset, Topic};
 
 /// Files that stay open between writes.
@@ -24,6 +24,9 @@ pub struct QueueFiles {
     clock: u64,
     /// The clock at the last sync.
     synced_at: u64,
+    /// A sync failed: the kernel may have dropped the pages, and says so only once.
+    lost: bool,
+    disk: Disk,
 }
 
 /// A queue, and the position in it at which a file begins.
@@ -40,7 +43,22 @@ impl QueueFiles {
     /// Queues under `root`, in files of `file_bytes`, a multiple of the size of an entry.
     #[must_use]
     pub fn new(root: PathBuf, file_bytes: u64) -> Self {
-        Self { root, file_bytes, open: HashMap::new(), unsynced: HashSet::new(), clock: 0, synced_at: 0 }
+        Self {
+            root,
+            file_bytes,
+            open: HashMap::new(),
+            unsynced: HashSet::new(),
+            clock: 0,
+            synced_at: 0,
+            lost: false,
+            disk: Disk::default(),
+        }
+    }
+
+    /// The same files, written and synced through `disk`.
+    #[must_use]
+    pub fn on(self, disk: &Disk) -> Self {
+        Self { disk: disk.clone(), ..self }
     }
 
     /// Writes whole `entries` of a queue from offset `from` on.
@@ -54,9 +72,9 @@ impl QueueFiles {
             let base = position - position % self.file_bytes;
             let (now, later) = rest.split_at(rest.len().min((base + self.file_bytes - position) as usize));
             let dir = queue_dir(&self.root, key);
+            let disk = self.disk.clone();
             let file = self.file(key, base, position)?;
-            file.write_all_at(now, position - base)
-                .map_err(StoreError::io("cannot write to the ConsumeQueue", &dir))?;
+            disk.write(file, now, position - base).map_err(StoreError::io("cannot write to the ConsumeQueue", &dir))?;
             position += now.len() as u64;
             rest = later;
         }
@@ -66,8 +84,17 @@ impl QueueFiles {
     /// Waits until everything written since the last call is on the disk, and closes what was not used since then.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the disk fails, and ever after: what was not synced then may be lost, though it is read.
     pub fn sync(&mut self) -> Result<(), StoreError> {
+        if self.lost {
+            return Err(StoreError::format(&self.root.join("consumequeue"), "a file could not be synced before"));
+        }
+        let synced = self.sync_all();
+        self.lost |= synced.is_err();
+        synced
+    }
+
+    fn sync_all(&mut self) -> Result<(), StoreError> {
         for open in self.open.values().filter(|open| open.dirty) {
             disk::begin_sync(&open.file);
         }
@@ -78,11 +105,11 @@ impl QueueFiles {
             })?;
         }
         for ((key, _), open) in self.open.iter_mut().filter(|(_, open)| open.dirty) {
-            open.file.sync_data().map_err(StoreError::io("cannot sync", &queue_dir(&self.root, key)))?;
+            self.disk.sync_file(&open.file).map_err(StoreError::io("cannot sync", &queue_dir(&self.root, key)))?;
             open.dirty = false;
         }
         for place in &self.unsynced {
-            self.closed(place, File::sync_data)?;
+            self.closed(place, |file| self.disk.sync_file(file))?;
         }
         self.unsynced.clear();
         self.open.retain(|_, open| open.used > self.synced_at);
@@ -189,7 +216,7 @@ impl QueueFiles {
             if position > base && sequence(&dir)?.first().is_some_and(|(first, _)| *first == base) {
                 let fillers = ((position - base) / ENTRY_BYTES as u64) as usize;
                 let filler = Entry::FILLER.encode().repeat(fillers);
-                file.write_all_at(&filler, 0).map_err(StoreError::io("cannot write to", &path))?;
+                self.disk.write(&file, &filler, 0).map_err(StoreError::io("cannot write to", &path))?;
             }
         }
         Ok(file)

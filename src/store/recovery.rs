@@ -1,8 +1,10 @@
 //! What start-up finds in the log: the end of the last whole record, and what the queues and the index do not hold yet.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::births::TopicBirths;
 use super::consume_queue::Entry;
@@ -12,8 +14,8 @@ use super::queue_files::QueueFiles;
 use super::segment::Segment;
 use super::{StoreError, sequence};
 use crate::protocol::hash;
-use crate::protocol::names::{LogOffset, QueueKey, SCHEDULE_TOPIC, Topic};
-use crate::protocol::properties;
+use crate::protocol::names::{LogOffset, QueueId, QueueKey, SCHEDULE_TOPIC, Topic};
+use crate::protocol::properties::{self, Seen};
 use crate::protocol::record::{
     BLANK_BYTES, FLAG_PREPARED, FLAG_ROLLBACK, FLAG_TRANSACTION, MAGIC_BLANK, Record, RecordError,
 };
@@ -32,12 +34,15 @@ impl DispatchRules {
     /// The entry that a ConsumeQueue keeps of `record`; `None` for records that no queue holds.
     #[must_use]
     pub fn entry(&self, record: &Record<'_>) -> Option<Entry> {
+        self.entry_of(record, &properties::scan(record.properties))
+    }
+
+    /// The same where the properties were read already.
+    fn entry_of(&self, record: &Record<'_>, seen: &Seen<'_>) -> Option<Entry> {
         if matches!(record.sys_flag & FLAG_TRANSACTION, FLAG_PREPARED | FLAG_ROLLBACK) {
             return None;
         }
-        let tag_code = self
-            .due_time(record)
-            .unwrap_or_else(|| hash::tag_code(properties::value(record.properties, properties::TAGS)));
+        let tag_code = self.due_time(record).unwrap_or_else(|| hash::tag_code(seen.tags));
         Some(Entry { at: record.physical_offset, size: record.size as u32, tag_code })
     }
 
@@ -51,19 +56,37 @@ impl DispatchRules {
     }
 }
 
-/// Appends the keys under which `record` is found.
-pub fn index_keys(record: &Record<'_>, keys: &mut Vec<IndexedKey>) {
+/// Appends the keys under which `record` is found; `prefix` is the hash of its topic and `#`.
+fn index_keys(record: &Record<'_>, prefix: i32, seen: &Seen<'_>, keys: &mut Vec<IndexedKey>) {
     if record.sys_flag & FLAG_TRANSACTION == FLAG_ROLLBACK {
         return;
     }
-    let prefix = hash::hash_from(hash::hash(record.topic), "#");
-    let seen = properties::scan(record.properties);
     let tokens = seen.keys.into_iter().flat_map(str::split_ascii_whitespace);
     keys.extend(seen.unique_key.into_iter().chain(tokens).map(|key| IndexedKey {
         hash: hash::key_hash(prefix, key),
         at: record.physical_offset,
         timestamp_ms: record.store_timestamp_ms,
     }));
+}
+
+/// Keys of the records between two offsets at which records begin, until there are `count`; and where the first record
+/// begins whose keys are not among them.
+///
+/// # Errors
+/// When the log cannot be read or holds something else.
+pub fn read_keys(
+    view: &LogView,
+    from: LogOffset,
+    to: LogOffset,
+    count: usize,
+) -> Result<(Vec<IndexedKey>, LogOffset), StoreError> {
+    let mut keys = Vec::new();
+    let next = read(view, from, to, |record| {
+        let prefix = hash::hash_from(hash::hash(record.topic), "#");
+        index_keys(record, prefix, &properties::scan(record.properties), &mut keys);
+        if keys.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok((keys, next))
 }
 
 /// Where a scan of the log came to its end.
@@ -96,7 +119,7 @@ pub fn scan(
             let reason = format!("the log breaks off at offset {} but goes on at {base}", found.end);
             return Err(StoreError::format(dir, reason));
         }
-        let segment = std::sync::Arc::new(Segment::create(dir, *base, segment_bytes)?);
+        let segment = Arc::new(Segment::create(dir, *base, segment_bytes)?);
         if scan_segment(&segment, check_crc, &mut found, &mut visit)? {
             continue;
         }
@@ -117,11 +140,12 @@ pub fn scan(
 
 /// Scans to the end of one segment; false when a record was not whole.
 fn scan_segment(
-    segment: &std::sync::Arc<Segment>,
+    segment: &Arc<Segment>,
     check_crc: bool,
     found: &mut ScanEnd,
     visit: &mut impl FnMut(&Record<'_>) -> Result<(), StoreError>,
 ) -> Result<bool, StoreError> {
+    segment.read_in_order();
     let bytes = segment.bytes();
     loop {
         let rest = bytes.get((found.end - segment.base()) as usize..).unwrap_or_default();
@@ -158,7 +182,7 @@ pub fn read(
         |at: LogOffset, reason: String| StoreError::format(Path::new("commitlog"), format!("at offset {at}: {reason}"));
     let mut at = from;
     while at < to {
-        let segment = view.segment(at).ok_or_else(|| broken(at, "the segment is not mapped".into()))?;
+        let segment = view.segment_again(at)?;
         let bytes = segment.bytes();
         let end = (to.min(segment.end()) - segment.base()) as usize;
         while (at - segment.base()) < end as u64 {
@@ -199,7 +223,7 @@ fn begins_with_record(path: &std::path::Path) -> bool {
 /// # Errors
 /// When the file cannot be opened.
 pub fn first_timestamp(dir: &std::path::Path, base: LogOffset, segment_bytes: u64) -> Result<Option<i64>, StoreError> {
-    let segment = std::sync::Arc::new(Segment::create(dir, base, segment_bytes)?);
+    let segment = Arc::new(Segment::create(dir, base, segment_bytes)?);
     let bytes = segment.bytes();
     Ok(Record::read(&bytes).ok().map(|record| record.store_timestamp_ms).filter(|timestamp| *timestamp > 0))
 }
@@ -211,10 +235,19 @@ pub struct Redispatch<'a> {
     pub births: &'a TopicBirths,
     pub files: &'a mut QueueFiles,
     pub index: Option<&'a mut KeyIndex>,
-    gathered: HashMap<QueueKey, Gathered>,
+    gathered: FxHashMap<Topic, GatheredTopic>,
     gathered_bytes: usize,
     keys: Vec<IndexedKey>,
     indexed_to: Option<LogOffset>,
+}
+
+/// What is the same for all records of a topic, and its entries that are not written yet.
+#[derive(Debug)]
+struct GatheredTopic {
+    name: Topic,
+    birth: LogOffset,
+    key_prefix: i32,
+    queues: FxHashMap<QueueId, Gathered>,
 }
 
 #[derive(Debug, Default)]
@@ -232,41 +265,42 @@ impl<'a> Redispatch<'a> {
         index: Option<&'a mut KeyIndex>,
     ) -> Self {
         let indexed_to = index.as_ref().and_then(|index| index.end());
-        Self { rules, births, files, index, gathered: HashMap::new(), gathered_bytes: 0, keys: Vec::new(), indexed_to }
+        let gathered = FxHashMap::default();
+        Self { rules, births, files, index, gathered, gathered_bytes: 0, keys: Vec::new(), indexed_to }
     }
 
-    /// Takes the next record of the log.
+    /// Takes the next record of the log. One whose topic has no valid name is nobody's.
     ///
     /// # Errors
     /// When the disk is full or fails.
     pub fn record(&mut self, record: &Record<'_>) -> Result<(), StoreError> {
-        if record.physical_offset >= self.births.of(record.topic)
-            && let Some(entry) = self.rules.entry(record)
-            && let Ok(topic) = Topic::new(record.topic)
-        {
-            self.gather(QueueKey { topic, queue: record.queue }, record.queue_offset, &entry)?;
+        if !self.gathered.contains_key(record.topic) {
+            let Ok(topic) = Topic::new(record.topic) else { return Ok(()) };
+            let key_prefix = hash::hash_from(hash::hash(record.topic), "#");
+            let birth = self.births.of(record.topic);
+            let fresh = GatheredTopic { name: topic.clone(), birth, key_prefix, queues: FxHashMap::default() };
+            self.gathered.insert(topic, fresh);
         }
+        let Some(topic) = self.gathered.get_mut(record.topic) else { return Ok(()) };
+        let seen = properties::scan(record.properties);
         if self.index.is_some() && self.indexed_to.is_none_or(|end| record.physical_offset > end) {
-            index_keys(record, &mut self.keys);
+            index_keys(record, topic.key_prefix, &seen, &mut self.keys);
+        }
+        if record.physical_offset >= topic.birth
+            && let Some(entry) = self.rules.entry_of(record, &seen)
+        {
+            let gathered = topic.queues.entry(record.queue).or_default();
+            if !gathered.entries.is_empty() && gathered.next != record.queue_offset {
+                let key = QueueKey { topic: topic.name.clone(), queue: record.queue };
+                self.files.write(&key, gathered.from, &gathered.entries)?;
+                gathered.entries.clear();
+            }
+            gathered.take(record.queue_offset, &entry);
+            self.gathered_bytes += super::consume_queue::ENTRY_BYTES;
         }
         if self.gathered_bytes + self.keys.len() * size_of::<IndexedKey>() > GATHERED_BYTES_MAX {
             self.flush()?;
         }
-        Ok(())
-    }
-
-    fn gather(&mut self, key: QueueKey, offset: u64, entry: &Entry) -> Result<(), StoreError> {
-        let gathered = self.gathered.entry(key.clone()).or_default();
-        if gathered.entries.is_empty() || gathered.next != offset {
-            if !gathered.entries.is_empty() {
-                self.files.write(&key, gathered.from, &gathered.entries)?;
-                gathered.entries.clear();
-            }
-            gathered.from = offset;
-        }
-        gathered.entries.extend_from_slice(&entry.encode());
-        gathered.next = offset + 1;
-        self.gathered_bytes += super::consume_queue::ENTRY_BYTES;
         Ok(())
     }
 
@@ -275,14 +309,27 @@ impl<'a> Redispatch<'a> {
     /// # Errors
     /// When the disk is full or fails.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        for (key, gathered) in self.gathered.drain() {
-            self.files.write(&key, gathered.from, &gathered.entries)?;
+        for topic in self.gathered.values_mut() {
+            for (queue, gathered) in topic.queues.drain() {
+                let key = QueueKey { topic: topic.name.clone(), queue };
+                self.files.write(&key, gathered.from, &gathered.entries)?;
+            }
         }
         self.gathered_bytes = 0;
         if let Some(index) = self.index.as_mut() {
-            index.insert(&self.keys)?;
+            index.insert(&mut self.keys.as_slice())?;
         }
         self.keys.clear();
         Ok(())
+    }
+}
+
+impl Gathered {
+    fn take(&mut self, offset: u64, entry: &Entry) {
+        if self.entries.is_empty() {
+            self.from = offset;
+        }
+        self.entries.extend_from_slice(&entry.encode());
+        self.next = offset + 1;
     }
 }

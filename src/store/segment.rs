@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::disk::{self, PAGE_BYTES, ReadNow};
+use super::disk::{self, Disk, PAGE_BYTES, ReadNow};
 use super::{StoreError, file_name};
 use crate::protocol::names::LogOffset;
 
@@ -26,6 +26,7 @@ pub struct Segment {
     map: MmapRaw,
     file: File,
     path: PathBuf,
+    disk: Disk,
 }
 
 impl Segment {
@@ -34,14 +35,25 @@ impl Segment {
     /// # Errors
     /// When the file cannot be made or has another length.
     pub fn create(dir: &Path, base: LogOffset, size: u64) -> Result<Segment, StoreError> {
-        let path = dir.join(file_name(base));
+        Self::map(dir.join(file_name(base)), base, size, true)
+    }
+
+    /// Opens the file that begins at `base`.
+    ///
+    /// # Errors
+    /// When the file is not there, cannot be opened or has another length.
+    pub fn open(dir: &Path, base: LogOffset, size: u64) -> Result<Segment, StoreError> {
+        Self::map(dir.join(file_name(base)), base, size, false)
+    }
+
+    fn map(path: PathBuf, base: LogOffset, size: u64, create: bool) -> Result<Segment, StoreError> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
+            .create(create)
             .truncate(false)
             .open(&path)
-            .map_err(StoreError::io("cannot make", &path))?;
+            .map_err(StoreError::io(if create { "cannot make" } else { "cannot open" }, &path))?;
         let length = file.metadata().map_err(StoreError::io("cannot look at", &path))?.len();
         if length == 0 {
             file.set_len(size).map_err(StoreError::io("cannot set the length of", &path))?;
@@ -54,7 +66,19 @@ impl Segment {
         let map = MmapOptions::new().map_raw(&file).map_err(StoreError::io("cannot map", &path))?;
         // Nothing of a segment is read ahead: the kernel would fill pages with zeros that are about to be written.
         let _ = map.advise(memmap2::Advice::Random);
-        Ok(Segment { base, map, file, path })
+        Ok(Segment { base, map, file, path, disk: Disk::default() })
+    }
+
+    /// The same segment, whose space is taken and whose bytes are synced through `disk`.
+    #[must_use]
+    pub fn on(self, disk: &Disk) -> Segment {
+        Segment { disk: disk.clone(), ..self }
+    }
+
+    /// The disk that the segment lies on.
+    #[must_use]
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// Lets the kernel keep the file in large pages: taking space ahead of the writer then costs a fraction. Not for a log
@@ -96,7 +120,8 @@ impl Segment {
         if from >= to {
             return Ok(());
         }
-        disk::reserve(&self.file, from as u64, (to - from) as u64)
+        self.disk
+            .reserve(&self.file, from as u64, (to - from) as u64)
             .map_err(StoreError::io("cannot take disk space for", &self.path))?;
         // SAFETY: the range lies within the mapping, as `to` was cut to its length.
         match unsafe { disk::populate(self.map.as_mut_ptr().add(from), to - from) } {
@@ -104,6 +129,12 @@ impl Segment {
             Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
             result => result.map_err(StoreError::io("cannot populate", &self.path)),
         }
+    }
+
+    /// This mapping is read once, from front to back: the kernel may read ahead of it.
+    pub(super) fn read_in_order(&self) {
+        // Failing only costs time.
+        let _ = self.map.advise(memmap2::Advice::Sequential);
     }
 
     /// Copies `bytes` to `position`. Only for the one writer of the log, into space that [`Segment::prepare`] took.
@@ -132,7 +163,7 @@ impl Segment {
             unsafe { disk::release(self.map.as_mut_ptr().add(from), whole - from) };
         }
         // SAFETY: the range lies within the mapping and begins at a page.
-        unsafe { disk::sync(self.map.as_mut_ptr().add(from), to - from) }
+        unsafe { self.disk.sync(self.map.as_mut_ptr().add(from), to - from) }
             .map_err(StoreError::io("cannot sync", &self.path))
     }
 

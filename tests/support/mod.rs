@@ -17,6 +17,7 @@ use actormq::protocol::header::pull::PullMessageRequest;
 use actormq::protocol::header::send::{SendMessageRequest, SendMessageRequestV2};
 use actormq::protocol::record::Record;
 use actormq::server::broker::Broker;
+use actormq::store::disk::Disk;
 use bytes::Bytes;
 use serde::Serialize;
 use tempfile::TempDir;
@@ -45,13 +46,23 @@ impl Server {
     }
 
     pub async fn start_in(directory: TempDir, fatal: &Fatal, change: impl FnOnce(&mut BrokerConfig)) -> Self {
-        Self::start_threads(1, directory, fatal, change).await
+        Self::start_all(1, Disk::default(), directory, fatal, change).await
     }
 
     /// A broker whose sessions and queues are spread over this many threads.
     pub async fn start_on(io_threads: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self::start_threads(io_threads, directory, &panicking(), |_| {}).await
+        Self::start_all(io_threads, Disk::default(), directory, &panicking(), |_| {}).await
+    }
+
+    /// A broker on a disk that may fail.
+    pub async fn start_on_disk(
+        disk: Disk,
+        directory: TempDir,
+        fatal: &Fatal,
+        change: impl FnOnce(&mut BrokerConfig),
+    ) -> Self {
+        Self::start_all(1, disk, directory, fatal, change).await
     }
 
     /// Stops in order and starts again in the same directory.
@@ -60,8 +71,9 @@ impl Server {
         Self::start_in(self.directory, &panicking(), |_| {}).await
     }
 
-    async fn start_threads(
+    async fn start_all(
         io_threads: usize,
+        disk: Disk,
         directory: TempDir,
         fatal: &Fatal,
         change: impl FnOnce(&mut BrokerConfig),
@@ -75,7 +87,7 @@ impl Server {
         config.store.key_index_slots = 1_000;
         config.store.key_index_entries = 4_000;
         change(&mut config);
-        let broker = Broker::start(config, io_threads, fatal).await.unwrap();
+        let broker = Broker::start_on(disk, config, io_threads, fatal).await.unwrap();
         Self { broker, directory }
     }
 

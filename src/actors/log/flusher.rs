@@ -17,7 +17,7 @@ use crate::store::checkpoint::{Checkpoint, CheckpointFile};
 use crate::store::log_view::LogView;
 
 /// How often the checkpoint is written while things change.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// From the writer: bring everything below `upto` to the disk.
 #[derive(Message, Debug, Clone, Copy)]
@@ -48,11 +48,13 @@ pub struct QueuesWritten {
 #[rtype(result = "()")]
 pub struct Indexed {
     pub upto: LogOffset,
-    /// Store time of the last indexed record, ms.
+    /// It holds every record below on the disk.
+    pub synced: LogOffset,
+    /// Store time of the last record that it holds on the disk, ms.
     pub timestamp_ms: i64,
 }
 
-/// Asks up to where everything is safe: flushed, in the queues' files and in the index.
+/// Asks up to where everything is safe: flushed, in the queues' files and in the index, all of it on the disk.
 #[derive(Message, Debug, Clone, Copy)]
 #[rtype(result = "LogOffset")]
 pub struct ReadDispatched;
@@ -179,6 +181,7 @@ impl Handler<Indexed> for Flusher {
 
     fn handle(&mut self, indexed: Indexed, _: &mut Self::Context) {
         self.indexed = Some(indexed.upto);
+        self.checkpoint.indexed = self.checkpoint.indexed.max(indexed.synced);
         self.checkpoint.index_timestamp_ms = self.checkpoint.index_timestamp_ms.max(indexed.timestamp_ms);
     }
 }
@@ -187,7 +190,8 @@ impl Handler<ReadDispatched> for Flusher {
     type Result = LogOffset;
 
     fn handle(&mut self, _: ReadDispatched, _: &mut Self::Context) -> LogOffset {
-        self.dispatched()
+        let indexed = self.indexed.map_or(LogOffset::MAX, |_| self.checkpoint.indexed);
+        self.dispatched().min(indexed)
     }
 }
 

@@ -16,11 +16,10 @@ use crate::protocol::names::{LogOffset, QueueKey, QueueOffset, Topic};
 use crate::store::births::TopicBirths;
 use crate::store::queue_files::QueueFiles as Files;
 
-/// Queue files are synced, and the checkpoint may move, this often.
-const SYNC_INTERVAL: Duration = Duration::from_secs(2);
-
-/// Syncing takes at most one part in so many of the time; where it takes long it happens less often.
-const SYNC_SHARE: u32 = 8;
+/// Queue files are synced, and the checkpoint may move, after each round that ends so long after the last sync.
+const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+/// Where many files make syncing slow, it takes at most one part in so many of the disk's time.
+const SYNC_SHARE: u32 = 4;
 
 /// From a topic queue, as its part of a round: write these entries, if there are any.
 #[derive(Message, Debug)]
@@ -87,7 +86,9 @@ pub struct QueueFiles {
     /// Written but not yet synced: what to tell the flusher then.
     unsynced: HashMap<usize, LogOffset>,
     sync_at: Instant,
-    failed: bool,
+    /// The disk fails, and that was said.
+    refused: bool,
+    unsynced_said: bool,
 }
 
 #[derive(Debug, Default)]
@@ -115,21 +116,28 @@ impl QueueFiles {
             rounds: HashMap::new(),
             unsynced: HashMap::new(),
             sync_at: Instant::now() + SYNC_INTERVAL,
-            failed: false,
+            refused: false,
+            unsynced_said: false,
         }
     }
 
     fn write(&mut self, message: &WriteEntries) -> bool {
         match self.files.write(&message.key, message.from, &message.entries) {
             Ok(()) => {
-                self.failed = false;
+                if std::mem::take(&mut self.refused) {
+                    tracing::info!("the ConsumeQueues can be written again");
+                }
                 let upto = message.from + (message.entries.len() / crate::store::consume_queue::ENTRY_BYTES) as u64;
                 message.reply.do_send(EntriesWritten { upto });
                 true
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.failed, true) {
-                    tracing::error!(%error, "a ConsumeQueue cannot be written; its entries stay in memory");
+                if !std::mem::replace(&mut self.refused, true) {
+                    tracing::error!(
+                        %error,
+                        "a ConsumeQueue cannot be written; its entries stay in memory, and it is tried again each \
+                         second: make space, or mend what is named"
+                    );
                 }
                 false
             }
@@ -168,9 +176,11 @@ impl QueueFiles {
                     self.flusher.do_send(QueuesWritten { arbiter, upto });
                 }
             }
-            Err(error) => {
-                tracing::error!(%error, "the ConsumeQueues cannot be synced; a crash will read more of the log")
-            }
+            Err(error) if !std::mem::replace(&mut self.unsynced_said, true) => tracing::error!(
+                %error,
+                "the ConsumeQueues cannot be synced; the next start reads the log from here on: look at the disk"
+            ),
+            Err(_) => {}
         }
         self.sync_at = Instant::now() + SYNC_INTERVAL.max(began.elapsed() * SYNC_SHARE);
     }

@@ -141,7 +141,8 @@ impl Segments {
     fn step(&mut self) -> Result<Option<Arc<Segment>>, StoreError> {
         let mut made = None;
         if self.prepared == self.newest.end() {
-            let segment = Arc::new(Segment::create(&self.dir, self.prepared, self.segment_bytes)?);
+            let segment = Segment::create(&self.dir, self.prepared, self.segment_bytes)?;
+            let segment = Arc::new(segment.on(self.newest.disk()));
             if self.large_pages {
                 segment.prefer_large_pages();
             }

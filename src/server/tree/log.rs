@@ -14,7 +14,7 @@ use crate::actors::commitlog_writer::{CommitlogWriter, Neighbours, Teller, Write
 use crate::actors::log::ahead::Ahead;
 use crate::actors::log::dispatch_reader::{DispatchReader, ReaderRoots};
 use crate::actors::log::doors::LogDoors;
-use crate::actors::log::flusher::{Fatal, Flusher, ReadDispatched};
+use crate::actors::log::flusher::{Fatal, Flush, Flusher, ReadDispatched};
 use crate::actors::log::index::Index;
 use crate::actors::log::queue_files::QueueFiles;
 use crate::actors::log::queues::{QueueRecipe, Queues};
@@ -24,6 +24,7 @@ use crate::actors::topic_queue::Limits;
 use crate::config::{BrokerConfig, FlushMode};
 use crate::protocol::names::LogOffset;
 use crate::store::StoreError;
+use crate::store::disk::Disk;
 use crate::store::key_index::IndexSizes;
 use crate::store::log_view::LogView;
 use crate::store::opening::{self, DirLock, Found, Opened, StoreSettings};
@@ -45,6 +46,8 @@ pub fn log_settings(config: &BrokerConfig) -> StoreSettings {
         queue_file_bytes: store.consume_queue_segment_bytes.into(),
         index: store.key_index_enabled.then_some(sizes),
         check_crc: store.check_crc_on_recover,
+        disk: Disk::default(),
+        durable_reads: config.flush.mode == FlushMode::Sync,
         rules: DispatchRules { delay_levels_ms: levels.iter().map(|level| *level as i64).collect() },
     }
 }
@@ -57,6 +60,14 @@ fn limits(config: &BrokerConfig) -> Limits {
         bytes_on_disk: pull.max_bytes_on_disk,
         messages_on_disk: pull.max_messages_on_disk,
         memory_bytes: physical_memory_bytes() / 100 * u64::from(pull.memory_percent),
+    }
+}
+
+fn writer_settings(config: &BrokerConfig) -> WriterSettings {
+    WriterSettings {
+        sync_flush: config.flush.mode == FlushMode::Sync,
+        sync_timeout: Duration::from_millis(config.flush.sync_timeout_ms.into()),
+        flush_interval: Duration::from_millis(u64::from(config.flush.interval_ms).max(10)),
     }
 }
 
@@ -89,8 +100,9 @@ impl LogTree {
         topics: Arc<TopicTable>,
         threads: &Threads,
         fatal: &Fatal,
+        disk: Disk,
     ) -> Result<Self, StoreError> {
-        let settings = log_settings(config);
+        let settings = StoreSettings { disk, ..log_settings(config) };
         let opened = opening::open(&settings)?;
         let root = settings.root.clone();
         let seats = Seats::new(threads.io.len());
@@ -173,10 +185,10 @@ impl Seats {
         threads: &Threads,
         fatal: &Fatal,
     ) -> Result<DirLock, StoreError> {
-        let Opened { lock, log, queue_files, index, births, checkpoint, .. } = opened;
+        let Opened { lock, log, queue_files, index, births, checkpoint, found } = opened;
         let (view, end) = (log.view().clone(), log.end());
-        let sync_flush = config.flush.mode == FlushMode::Sync;
-        let segments = self.segments(&view, settings, end, !sync_flush)?;
+        let (log_view, synced) = (view.clone(), checkpoint.1.indexed);
+        let segments = self.segments(&view, settings, end, config.flush.mode != FlushMode::Sync)?;
         let ahead = Ahead::new(config.store.entries_in_memory_max as usize);
         let with_index = index.is_some();
         let neighbours = Neighbours {
@@ -184,25 +196,22 @@ impl Seats {
             segments: self.segments.addr.clone().recipient(),
             index: with_index.then(|| self.index.addr.clone().recipient()),
         };
-        let writer_settings = WriterSettings {
-            sync_flush,
-            sync_timeout: Duration::from_millis(config.flush.sync_timeout_ms.into()),
-            flush_interval: Duration::from_millis(u64::from(config.flush.interval_ms).max(10)),
-        };
         let sinks = (self.queues.len(), with_index);
         let flusher =
             Flusher::new(view.clone(), checkpoint, sinks, self.writer.addr.clone().recipient(), fatal.clone());
         let parents = self.queues.iter().map(|seat| seat.addr.clone().recipient()).collect();
         let files = QueueFiles::new(queue_files, births, self.flusher.addr.clone().recipient(), parents);
         let teller = Teller::new(self.queue_parents(), self.reader.addr.clone().recipient(), ahead.clone(), end);
-        let writer = CommitlogWriter::new(log, writer_settings, neighbours, teller, backlog.clone());
+        let writer = CommitlogWriter::new(log, writer_settings(config), neighbours, teller, backlog.clone());
         let recipe = self.recipe(&view, settings, limits(config), &ahead, end);
         let reader = DispatchReader::new(self.reader_roots(view, settings, topics, (ahead, fatal)));
         if let Some(index) = index {
-            let index = Index::new(index, end, self.flusher.addr.clone().recipient());
+            let index = Index::new(index, log_view, (synced, end), self.flusher.addr.clone().recipient());
             self.index.start(&threads.index, move || index, ends(fatal, "the key index"));
         }
         self.reader.start(&threads.dispatch_reader, move || reader, ends(fatal, "the dispatch reader"));
+        // What was read again was not known to be on the disk.
+        self.flusher.addr.do_send(Flush { upto: end, timestamp_ms: found.timestamp_ms });
         self.flusher.start(&threads.flusher, move || flusher, ends(fatal, "the flusher"));
         self.files.start(&threads.files, move || files, ends(fatal, "the writer of queue files"));
         self.segments.start(&threads.segments, move || segments, ends(fatal, "the keeper of segments"));
