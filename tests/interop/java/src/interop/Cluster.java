@@ -86,7 +86,7 @@ final class Cluster implements AutoCloseable {
         return made;
     }
 
-    /** Makes a topic at the broker and waits until the name server tells its route. */
+    /** Makes a topic at the broker; the name server tells its route by then. */
     String newTopic(String stem, int queues) throws Exception {
         String topic = name(stem);
         makeTopic(topic, queues, 6);
@@ -95,9 +95,12 @@ final class Cluster implements AutoCloseable {
 
     void makeTopic(String topic, int queues, int permission) throws Exception {
         admin.createAndUpdateTopicConfig(broker, new TopicConfig(topic, queues, queues, permission));
-        awaitRoute(topic);
+        var data = admin.examineTopicRouteInfo(topic).getQueueDatas().get(0);
+        Check.equal(queues, data.getWriteQueueNums(), "queues in the route at once");
+        Check.equal(permission, data.getPerm(), "permission in the route at once");
     }
 
+    /** After a restart the broker registers by and by. */
     void awaitRoute(String topic) throws Exception {
         Check.await(ROUTE_LIMIT, "a route to " + topic,
             () -> !admin.examineTopicRouteInfo(topic).getQueueDatas().isEmpty());
