@@ -25,6 +25,7 @@ use self::gate::Gate;
 pub use self::messages::{
     Append, Appended, Batch, CloseQueue, Forget, Notice, Outcome, Put, QueueOpened, Reply, Token,
 };
+use self::telling::EndOfTurn;
 pub use self::telling::Teller;
 use crate::actors::log::flusher::Flush;
 use crate::actors::log::index::IndexKeys;
@@ -219,14 +220,15 @@ impl CommitlogWriter {
 
     /// Lets the append through the gate, or makes it wait there.
     fn pass(&mut self, append: Append) {
-        let notices: Vec<Notice> = append.batch.puts.iter().filter(|put| put.queued).map(Notice::from).collect();
+        let notices = append.batch.puts.iter().filter(|put| put.queued).map(Notice::from);
         let end = self.log.end();
         if !self.settings.sync_flush {
             self.log.make_readable(end);
-            self.answer(append, Outcome::Stored);
             self.teller.dispatch(notices, end);
+            self.answer(append, Outcome::Stored);
             return;
         }
+        let notices = notices.collect();
         let waiting = if append.batch.durable {
             Some(append)
         } else {
@@ -310,7 +312,7 @@ impl CommitlogWriter {
                 if let Some(append) = append {
                     self.answer(append, Outcome::Stored);
                 }
-                self.teller.dispatch(notices, end);
+                self.teller.dispatch(notices.into_iter(), end);
             }
         }
         if (self.settings.sync_flush || self.stopping.is_some()) && self.log.end() > upto {
@@ -344,6 +346,7 @@ impl Actor for CommitlogWriter {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.neighbours.segments.do_send(Advance { written: self.log.end(), needed: 0 });
+        ctx.spawn(EndOfTurn);
         ctx.run_later(self.settings.flush_interval, Self::flush_regularly);
         if self.settings.sync_flush {
             ctx.run_later(self.settings.sync_timeout / 8, Self::give_up_on_flush);

@@ -253,15 +253,15 @@ impl Session {
         };
         let mut out = Vec::with_capacity(256);
         match response.header.write(&mut out, call.codec, &head, response.body.len()) {
-            Ok(()) => self.send(&out, std::slice::from_ref(&response.body)),
+            Ok(()) => self.send(&out, std::slice::from_ref(&response.body), Instant::now()),
             Err(error) => tracing::error!(%error, code = response.code, "an answer has no wire form"),
         }
     }
 
     /// Sends bytes now as far as the socket takes them; the rest follows when it does.
-    fn send(&mut self, head: &[u8], body: &[Bytes]) {
+    fn send(&mut self, head: &[u8], body: &[Bytes], now: Instant) {
         let Some(socket) = self.writing.as_ref().filter(|_| self.stage != Stage::Closing) else { return };
-        if let Err(error) = self.outbox.send(socket, head, body) {
+        if let Err(error) = self.outbox.send(socket, (head, body), now) {
             self.close(&error.to_string());
         } else if self.outbox.waiting_bytes() > OUTBOX_BYTES_MAX {
             self.close("the peer does not read what it asked for");

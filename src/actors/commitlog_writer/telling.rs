@@ -1,7 +1,11 @@
 //! Who tells the queues what was written: the writer as it writes, or, while they are too far behind, the reader of the log.
 
+use std::pin::Pin;
+use std::task::{Context as Wakeful, Poll};
+
 use actix::prelude::*;
 
+use super::CommitlogWriter;
 use super::messages::Notice;
 use crate::actors::log::QueueSlot;
 use crate::actors::log::ahead::Ahead;
@@ -22,6 +26,9 @@ pub struct Teller {
     pub reader: Recipient<ReadOn>,
     pub ahead: Ahead,
     who: Who,
+    /// What the queues are to hear when everything that came was written, all of it below `readable`.
+    gathered: Vec<Notice>,
+    readable: LogOffset,
     /// End of what the writer told the queues itself.
     told: LogOffset,
     /// End of the log when everybody was told last, also those for which there was nothing in it.
@@ -40,11 +47,28 @@ enum Who {
     Meeting(Vec<Notice>),
 }
 
+/// Ends each turn of the writer: it is polled when the mailbox is empty. Lives as long as the writer.
+pub(super) struct EndOfTurn;
+
+impl ActorFuture<CommitlogWriter> for EndOfTurn {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        writer: &mut CommitlogWriter,
+        _: &mut Context<CommitlogWriter>,
+        _: &mut Wakeful<'_>,
+    ) -> Poll<()> {
+        writer.teller.tell_gathered();
+        Poll::Pending
+    }
+}
+
 impl Teller {
     /// Queues that know of everything below `told`.
     #[must_use]
     pub fn new(queues: Vec<Addr<Queues>>, reader: Recipient<ReadOn>, ahead: Ahead, told: LogOffset) -> Self {
-        Self { queues, reader, ahead, who: Who::default(), told, marked: told }
+        Self { queues, reader, ahead, who: Who::default(), gathered: Vec::new(), readable: told, told, marked: told }
     }
 
     /// Asks where a queue goes on.
@@ -52,26 +76,39 @@ impl Teller {
         self.queues[slot.0 as usize % self.queues.len()].do_send(OpenQueue { slot, key });
     }
 
-    /// Records became readable, all of them below `upto`.
-    pub(super) fn dispatch(&mut self, notices: Vec<Notice>, upto: LogOffset) {
+    /// Records became readable, all of them below `upto`. The queues hear of it with [`Teller::tell_gathered`].
+    pub(super) fn dispatch(&mut self, notices: impl Iterator<Item = Notice>, upto: LogOffset) {
+        self.readable = upto;
         match &mut self.who {
-            Who::Writer if self.ahead.is_full() => {
-                tracing::warn!(
-                    entries = self.ahead.max(),
-                    "the ConsumeQueues cannot be written as fast as messages come; consumers hear of them late"
-                );
-                self.who = Who::Reader;
-                self.reader.do_send(ReadOn { from: Some(self.told), upto });
-            }
-            Who::Writer => self.tell(notices, upto),
+            Who::Writer => self.gathered.extend(notices),
             Who::Reader => {}
             Who::Meeting(kept) => {
-                kept.extend_from_slice(&notices);
+                kept.extend(notices);
                 if kept.len() > KEPT_MAX {
                     self.who = Who::Reader;
                 }
             }
         }
+    }
+
+    /// One message for all that was gathered.
+    pub(super) fn tell_gathered(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        if self.ahead.is_full() {
+            tracing::warn!(
+                entries = self.ahead.max(),
+                "the ConsumeQueues cannot be written as fast as messages come; consumers hear of them late"
+            );
+            self.gathered = Vec::new();
+            self.who = Who::Reader;
+            self.reader.do_send(ReadOn { from: Some(self.told), upto: self.readable });
+            return;
+        }
+        let capacity = self.gathered.len();
+        let notices = std::mem::replace(&mut self.gathered, Vec::with_capacity(capacity));
+        self.tell(notices, self.readable);
     }
 
     fn tell(&mut self, mut notices: Vec<Notice>, upto: LogOffset) {
@@ -92,6 +129,7 @@ impl Teller {
 
     /// Tells all arbiters that the log is readable up to `upto`, also those for which there was nothing in it.
     pub(super) fn mark(&mut self, upto: LogOffset) {
+        self.tell_gathered();
         if matches!(self.who, Who::Writer) {
             self.told = upto;
             for queues in &self.queues {
@@ -110,6 +148,7 @@ impl Teller {
                 self.reader.do_send(ReadOn { from: None, upto: readable });
             }
             Who::Meeting(kept) => {
+                self.readable = readable;
                 tracing::info!("the ConsumeQueues are up to date again");
                 self.tell(kept, readable);
                 self.mark(readable);

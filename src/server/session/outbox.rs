@@ -42,17 +42,16 @@ impl Outbox {
     }
 
     /// Sends what the socket takes now and keeps the rest; copies `head` only where it has to be kept.
-    pub(super) fn send(&mut self, socket: &OwnedWriteHalf, head: &[u8], body: &[Bytes]) -> io::Result<()> {
+    pub(super) fn send(
+        &mut self,
+        socket: &OwnedWriteHalf,
+        (head, body): (&[u8], &[Bytes]),
+        now: Instant,
+    ) -> io::Result<()> {
         let mut sent = 0;
         if self.waiting.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            slices[0] = IoSlice::new(head);
-            let count = 1 + body.len().min(SLICES_MAX - 1);
-            for (slice, piece) in slices[1..].iter_mut().zip(body) {
-                *slice = IoSlice::new(piece);
-            }
-            self.sent_at = Some(Instant::now());
-            sent = match socket.try_write_vectored(&slices[..count]) {
+            self.sent_at = Some(now);
+            sent = match try_send(socket, head, body) {
                 Ok(sent) => sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(error) => return Err(error),
@@ -118,6 +117,20 @@ impl Outbox {
             self.waiting = VecDeque::new();
         }
     }
+}
+
+/// One system call; the one for a single piece is the cheaper.
+fn try_send(socket: &OwnedWriteHalf, head: &[u8], body: &[Bytes]) -> io::Result<usize> {
+    if body.iter().all(Bytes::is_empty) {
+        return socket.try_write(head);
+    }
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+    slices[0] = IoSlice::new(head);
+    let count = 1 + body.len().min(SLICES_MAX - 1);
+    for (slice, piece) in slices[1..].iter_mut().zip(body) {
+        *slice = IoSlice::new(piece);
+    }
+    socket.try_write_vectored(&slices[..count])
 }
 
 /// Sends what waits whenever the socket takes more; lives as long as the session.

@@ -1,5 +1,7 @@
 //! What the server itself asks of a client: oneway requests.
 
+use std::time::Instant;
+
 use std::collections::BTreeMap;
 
 use actix::prelude::*;
@@ -26,7 +28,7 @@ impl Handler<Push> for Session {
         let fields: BTreeMap<&str, &str> = push.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut out = Vec::with_capacity(256);
         match frame::encode(&mut out, codec, &head, &fields, push.body.len()) {
-            Ok(()) => self.send(&out, std::slice::from_ref(&push.body)),
+            Ok(()) => self.send(&out, std::slice::from_ref(&push.body), Instant::now()),
             Err(error) => tracing::error!(%error, code = push.code, "a push has no wire form"),
         }
     }

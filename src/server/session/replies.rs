@@ -111,7 +111,7 @@ impl Session {
             return;
         }
         let mut batch = std::mem::take(&mut self.batch);
-        batch.taken_at = Some(Instant::now());
+        batch.taken_at = Some(self.heard_at);
         self.credit.appending_bytes += batch.bytes.len();
         desk.backlog_bytes.fetch_add(batch.bytes.len(), Ordering::Relaxed);
         desk.writer.do_send(Append { batch, reply: ways.append.clone() });
@@ -134,11 +134,12 @@ impl Session {
     pub(super) fn appended(&mut self, batch: &Batch) {
         let Desk::Broker(desk) = self.desk.clone() else { return };
         let metrics = &desk.doors.metrics;
+        let now = Instant::now();
         let refusal = refusal_of(batch.outcome);
         if batch.outcome == Outcome::Stored {
             metrics.messages_put.add(batch.puts.len() as u64);
             metrics.bytes_put.add(batch.bytes.len() as u64);
-            let waited = batch.taken_at.map_or(0, |at| at.elapsed().as_micros() as u64);
+            let waited = batch.taken_at.map_or(0, |at| now.duration_since(at).as_micros() as u64);
             metrics.put_latency.record(waited, batch.puts.len() as u64);
             metrics.put_time_max_us.raise_to(waited);
         } else {
@@ -152,7 +153,7 @@ impl Session {
             }
         }
         if !out.is_empty() {
-            self.send(&out, &[]);
+            self.send(&out, &[], now);
         }
     }
 
@@ -279,7 +280,7 @@ impl Session {
         };
         let mut out = Vec::with_capacity(256);
         match frame::encode(&mut out, call.codec, &head, &header, length) {
-            Ok(()) => self.send(&out, &pulled.records),
+            Ok(()) => self.send(&out, &pulled.records, Instant::now()),
             Err(error) => tracing::error!(%error, "the answer to a pull has no wire form"),
         }
     }
