@@ -20,7 +20,7 @@ use super::QueueSlot;
 use super::queue_files::{Round, RoundId};
 use crate::actors::Stop;
 use crate::actors::commitlog_writer::{Notice, QueueOpened};
-use crate::actors::crash::{Crash, CrashQueue};
+use crate::actors::crash::{CountQueues, Crash, CrashQueue};
 use crate::actors::topic_queue::{Ask, Entries, QueueMessage, Retire, Retired, Unwatched, WriteOut};
 use crate::protocol::names::{LogOffset, QueueKey, QueueOffset};
 use crate::store::consume_queue::Entry;
@@ -280,6 +280,14 @@ impl Handler<CrashQueue> for Queues {
         if let Some(State::Open(queue)) = self.children.get(&crash.slot).map(|child| &child.state) {
             queue.do_send(Crash);
         }
+    }
+}
+
+impl Handler<CountQueues> for Queues {
+    type Result = usize;
+
+    fn handle(&mut self, _: CountQueues, _: &mut Self::Context) -> usize {
+        self.children.len()
     }
 }
 
