@@ -367,3 +367,37 @@ async fn topics_made_just_before_a_kill_are_there_with_their_messages() {
     assert_eq!(client.send("A", 1, "", "A-3").await, 3);
     server.kill();
 }
+
+#[actix::test]
+async fn a_queue_whose_file_has_a_wrong_length_is_made_again_after_any_end() {
+    for crash in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Process::broker(dir.path());
+        let mut client = server.client().await;
+        client.make_topic("T", "2").await;
+        for i in 0..20 {
+            client.send("T", 0, "", &format!("m-{i}")).await;
+            client.send("T", 1, "", &format!("n-{i}")).await;
+        }
+        let queue = dir.path().join("consumequeue/T/0");
+        let file = queue.join("00000000000000000000");
+        until("the queues' files", async || {
+            (file.exists() && dir.path().join("consumequeue/T/1/00000000000000000000").exists()).then_some(())
+        })
+        .await;
+        if crash {
+            server.kill()
+        } else {
+            server.terminate()
+        };
+        std::fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(70).unwrap();
+        let server = Process::broker(dir.path());
+        let mut client = server.client().await;
+        assert_eq!(client.read_all("T", 0).await, numbered("m", 20));
+        assert_eq!(client.read_all("T", 1).await, numbered("n", 20));
+        assert_eq!(client.send("T", 0, "", "m-20").await, 20);
+        let (_, stderr) = server.kill();
+        assert!(stderr.contains("made again from the whole log") && stderr.contains("it is 70 bytes long"), "{stderr}");
+        assert_eq!(queue.with_extension("bad").read_dir().unwrap().count(), 1);
+    }
+}

@@ -60,3 +60,8 @@ macro_rules! crash_on_demand {
 }
 
 crash_on_demand!(CommitlogWriter, Groups, Index, Members, Offsets, QueueFiles, Queues, Statistics, TopicQueue, Topics);
+
+/// Asks the parent of topic queues how many of them have an actor now; an idle one has none.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "usize")]
+pub struct CountQueues;

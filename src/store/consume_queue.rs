@@ -231,22 +231,30 @@ impl ConsumeQueue {
 
     fn files(&self) -> Result<Vec<(u64, PathBuf)>, StoreError> {
         let mut files = sequence(&self.dir)?;
-        // A crash between making a file and giving it its length leaves an empty last one.
-        while let Some((_, path)) = files.last()
-            && std::fs::metadata(path).is_ok_and(|data| data.len() == 0)
-        {
-            files.pop();
-        }
-        for (_, path) in &files {
-            let length = std::fs::metadata(path).map_err(StoreError::io("cannot look at", path))?.len();
-            if length != self.file_bytes {
-                let expected = self.file_bytes;
-                let reason = format!("it is {length} bytes long, expected are {expected} (mappedFileSizeConsumeQueue)");
-                return Err(StoreError::format(path, reason));
-            }
-        }
+        check_lengths(&mut files, self.file_bytes)?;
         Ok(files)
     }
+}
+
+/// Checks that all files of a queue are `file_bytes` long. An empty last one is what a crash between making it and giving
+/// it its length leaves; it is taken out.
+///
+/// # Errors
+/// When one has another length, or cannot be looked at.
+pub(super) fn check_lengths(files: &mut Vec<(u64, PathBuf)>, file_bytes: u64) -> Result<(), StoreError> {
+    while let Some((_, path)) = files.last()
+        && std::fs::metadata(path).is_ok_and(|data| data.len() == 0)
+    {
+        files.pop();
+    }
+    for (_, path) in files {
+        let length = std::fs::metadata(&path).map_err(StoreError::io("cannot look at", path))?.len();
+        if length != file_bytes {
+            let reason = format!("it is {length} bytes long, expected are {file_bytes} (mappedFileSizeConsumeQueue)");
+            return Err(StoreError::format(path, reason));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod consume_queue;
 pub mod disk;
 pub mod key_index;
 pub mod log_view;
+pub mod odd_queues;
 pub mod opening;
 pub mod queue_files;
 pub mod recovery;

@@ -16,7 +16,7 @@ use super::log_view::{LogView, MAPPED_SEGMENTS_MAX};
 use super::queue_files::QueueFiles;
 use super::recovery::{self, DispatchRules, Redispatch};
 use super::segment::Segment;
-use super::{StoreError, consume_queue, file_name, sequence};
+use super::{StoreError, consume_queue, file_name, odd_queues, sequence};
 use crate::protocol::names::{LogOffset, QueueKey, Topic};
 
 /// RocketMQ's allowance for timestamps in the checkpoint that ran ahead of the disk, ms.
@@ -115,8 +115,14 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
     let (checkpoint_file, mut checkpoint) = CheckpointFile::open(&settings.root)?;
     let births = TopicBirths::open(&settings.root)?;
     let foreign = !checkpoint.ours;
-    let from = first_to_scan(settings, &files, &checkpoint, crashed)?;
+    let mut from = first_to_scan(settings, &files, &checkpoint, crashed)?;
+    let odd = odd_queues::find(&settings.root, queues_on_disk(&settings.root)?, settings.queue_file_bytes)?;
     lock.mark_open()?;
+    if !odd.is_empty() {
+        from = files.first().copied().unwrap_or(0);
+        checkpoint = Checkpoint { dispatched: from, ours: true, ..checkpoint };
+        make_again(settings, &odd, (&checkpoint_file, &checkpoint))?;
+    }
     let mut queue_files = QueueFiles::new(settings.root.clone(), settings.queue_file_bytes).on(&settings.disk);
     let mut index =
         settings.index.map(|sizes| KeyIndex::open(&settings.root.join("index"), sizes, &settings.disk)).transpose()?;
@@ -201,6 +207,23 @@ fn check_first_record(path: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::format(path, format!("it does not begin with a record (magic {magic:#010x})")))
+}
+
+/// Sets queues aside; the checkpoint has to say before that the whole log is to be read for them.
+fn make_again(
+    settings: &StoreSettings,
+    odd: &[(QueueKey, StoreError)],
+    (file, checkpoint): (&CheckpointFile, &Checkpoint),
+) -> Result<(), StoreError> {
+    file.write(checkpoint)?;
+    for (key, error) in odd {
+        let aside = odd_queues::set_aside(&settings.root, key)?;
+        tracing::warn!(
+            queue = %key, %error, aside = %aside.display(),
+            "a ConsumeQueue does not fit; it is set aside and made again from the whole log"
+        );
+    }
+    Ok(())
 }
 
 /// From which record on the keys in the index may have been lost by a crash.

@@ -21,7 +21,7 @@ use super::QueueSlot;
 use super::queue_files::{Round, RoundId, RoundWritten};
 use crate::actors::Stop;
 use crate::actors::commitlog_writer::{Notice, QueueOpened};
-use crate::actors::crash::{Crash, CrashQueue};
+use crate::actors::crash::{CountQueues, Crash, CrashQueue};
 use crate::actors::topic_queue::{Ask, QueueMessage, Retire, Retired, Unwatched};
 use crate::protocol::names::{LogOffset, QueueKey, QueueOffset};
 use crate::store::consume_queue::Entry;
@@ -335,6 +335,14 @@ impl Handler<CrashQueue> for Queues {
         if let Some(State::Open(queue)) = self.children.get(&crash.slot).map(|child| &child.state) {
             queue.do_send(Crash);
         }
+    }
+}
+
+impl Handler<CountQueues> for Queues {
+    type Result = usize;
+
+    fn handle(&mut self, _: CountQueues, _: &mut Self::Context) -> usize {
+        self.children.len()
     }
 }
 

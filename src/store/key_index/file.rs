@@ -1,6 +1,7 @@
 //! One index file, mapped. Space is taken in chunks just before they are written, so a full disk is an error.
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -168,9 +169,12 @@ impl IndexFile {
     /// Leads slots that point behind the end back along their chain. Where the chain is broken all are made anew.
     fn mend_slots(&mut self) -> Result<(), StoreError> {
         let mut used = 0;
-        for slot in 0..self.sizes.slots {
+        let mut slots = vec![0; self.sizes.slots as usize * SLOT_BYTES];
+        let read = self.file.read_exact_at(&mut slots, HEADER_BYTES as u64);
+        read.map_err(StoreError::io("cannot read", &self.path))?;
+        for (slot, found) in slots.as_chunks::<SLOT_BYTES>().0.iter().enumerate() {
+            let (slot, found) = (slot as u32, u32::from_be_bytes(*found));
             let slot_at = HEADER_BYTES + slot as usize * SLOT_BYTES;
-            let found = self.u32_at(slot_at);
             let Some(number) = self.before_end(slot, found) else { return self.make_slots() };
             if number != found {
                 self.reserve(slot_at, SLOT_BYTES)?;
@@ -225,7 +229,7 @@ impl IndexFile {
     fn insert_one(&mut self, key: &IndexedKey) -> Result<(), StoreError> {
         let slot_at = HEADER_BYTES + (key.hash % self.sizes.slots) as usize * SLOT_BYTES;
         self.reserve(slot_at, SLOT_BYTES)?;
-        let mut previous = self.u32_at(slot_at);
+        let mut previous = u32::from_be_bytes(self.read(slot_at));
         if previous == 0 || previous >= self.header.next {
             previous = 0;
             self.header.slots_used += 1;
@@ -316,12 +320,22 @@ impl IndexFile {
         bytes
     }
 
+    /// Reads through the file what this process may not have written: to look at a hole of a mapping takes space on some
+    /// file systems, and where there is none, or the sector is bad, it ends the process. What cannot be read is zeros.
+    fn look<const N: usize>(&self, at: usize) -> [u8; N] {
+        let mut bytes = [0; N];
+        match self.file.read_exact_at(&mut bytes, at as u64) {
+            Ok(()) => bytes,
+            Err(_) => [0; N],
+        }
+    }
+
     fn u32_at(&self, at: usize) -> u32 {
-        u32::from_be_bytes(self.read(at))
+        u32::from_be_bytes(self.look(at))
     }
 
     fn u64_at(&self, at: usize) -> u64 {
-        u64::from_be_bytes(self.read(at))
+        u64::from_be_bytes(self.look(at))
     }
 
     fn read_header(&self) -> Header {
@@ -351,7 +365,6 @@ impl IndexFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::FileExt;
 
     /// What a power cut leaves of pages that were not synced: the one before it, or zeros where there was none.
     #[test]
