@@ -182,6 +182,7 @@ async fn the_owners_of_facts_come_back_with_them() {
         doors.offsets.owner.tell(Crash);
         doors.members.owner.tell(Crash);
         doors.statistics.tell(Crash);
+        doors.settings.owner.tell(Crash);
         // Messages of known topics need none of them, nor do members whose subscription is known.
         assert_eq!(client.send("T", 0, "", &format!("m-{round}")).await, round);
         let known = PullMessageRequest { sys_flag: MAY_WAIT, ..patient_pull("T", 0, round, 600_000) };
@@ -202,6 +203,7 @@ async fn the_owners_of_facts_come_back_with_them() {
         join(&mut client, "one").await;
         assert!(members(&mut client).await.contains("one"));
         until("figures", async || (client.ask(28, &fields(&[]), b"").await.code == 0).then_some(())).await;
+        until("settings", async || (client.ask(26, &fields(&[]), b"").await.code == 0).then_some(())).await;
         let group = fields(&[("groupName", "g"), ("group", "g")]);
         until("the group", async || (client.ask(352, &group, b"").await.code == 0).then_some(())).await;
     }
@@ -262,18 +264,17 @@ async fn the_end_of_the_writer_ends_the_process_and_recovery_finds_what_was_ackn
 
 #[actix::test]
 async fn the_end_of_whom_nothing_works_without_ends_the_process_with_its_name() {
-    for who in ["the key index", "the writer of queue files", "the parent of the queues"] {
+    for number in 0.. {
         let (said, fatal) = recording();
         let server = Server::start_in(tempfile::tempdir().unwrap(), &fatal, |_| {}).await;
+        let Some((who, pillar)) = server.broker.pillars.0.get(number) else {
+            assert_eq!(number, 7, "one of the actors is not tried");
+            return;
+        };
         let mut client = server.client().await;
         client.make_topic("T", "1").await;
         assert_eq!(client.send("T", 0, "KEYS\u{1}k\u{2}", "m-0").await, 0);
-        let log = &server.broker.doors.log;
-        match who {
-            "the key index" => log.index.as_ref().unwrap().do_send(Crash),
-            "the writer of queue files" => log.files.do_send(Crash),
-            _ => log.queues[0].do_send(Crash),
-        }
+        pillar.do_send(Crash);
         until("the reason for the end", async || (!said.lock().unwrap().is_empty()).then_some(())).await;
         assert_eq!(said.lock().unwrap()[0], format!("{who} ended by a panic: a crash was asked for"));
     }

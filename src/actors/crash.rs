@@ -6,10 +6,14 @@ use std::sync::mpsc::Receiver;
 
 use actix::prelude::*;
 
-use super::catalog::{groups::Groups, members::Members, offsets::Offsets, statistics::Statistics, topics::Topics};
+use super::catalog::{
+    groups::Groups, members::Members, offsets::Offsets, settings::Settings, statistics::Statistics, topics::Topics,
+};
+use super::cluster::registration::Registration;
 use super::commitlog_writer::CommitlogWriter;
 use super::log::QueueSlot;
-use super::log::{flusher::Flusher, index::Index, queue_files::QueueFiles, queues::Queues};
+use super::log::dispatch_reader::DispatchReader;
+use super::log::{flusher::Flusher, index::Index, queue_files::QueueFiles, queues::Queues, segments::Segments};
 use super::topic_queue::TopicQueue;
 
 /// Ends the receiver by a panic.
@@ -59,7 +63,27 @@ macro_rules! crash_on_demand {
     )+};
 }
 
-crash_on_demand!(CommitlogWriter, Groups, Index, Members, Offsets, QueueFiles, Queues, Statistics, TopicQueue, Topics);
+crash_on_demand!(
+    CommitlogWriter,
+    DispatchReader,
+    Flusher,
+    Groups,
+    Index,
+    Members,
+    Offsets,
+    QueueFiles,
+    Queues,
+    Registration,
+    Segments,
+    Settings,
+    Statistics,
+    TopicQueue,
+    Topics
+);
+
+/// The actors without which nothing works, by the names with which their ends are told.
+#[derive(Clone, Debug, Default)]
+pub struct Pillars(pub Vec<(&'static str, Recipient<Crash>)>);
 
 /// Asks the parent of topic queues how many of them have an actor now; an idle one has none.
 #[derive(Message, Debug, Clone, Copy)]

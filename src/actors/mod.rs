@@ -5,6 +5,7 @@
 //! | [`commitlog_writer`] | the end of the log, the next offset of every open queue, appends that wait | appends from sessions; queues that opened or closed; space; flushes | sessions the results; queues, key index, flusher and segments what was written |
 //! | [`topic_queue`] | one ConsumeQueue for reading, its newest entries, its waiting pulls | entries and questions from its parent; what was written | sessions what they pulled; the queue files its entries |
 //! | [`log::queues`] | the queues of one arbiter: which have an actor, what they were not told yet | dispatches and openings from the writer; questions from sessions and handlers | its queues; the writer where a queue goes on; the queue files when a round is over |
+//! | [`log::dispatch_reader`] | how far the log was read for queues that the writer does not tell | where to read on, from the writer; what a rebuilt queue missed | the queues; the writer when it is met |
 //! | [`log::queue_files`] | the ConsumeQueue files that are open for writing, births of topics | entries from queues, rounds from their parents, deletions | queues what is written; the flusher when a round is on the disk |
 //! | [`log::flusher`] | how far the log is synced, the checkpoint file | flushes from the writer; progress of queue files and key index | the writer what is safe; the tree when the disk fails |
 //! | [`log::segments`] | space ahead of the writer, the making of segments | the writer's progress | the writer how far it may write |

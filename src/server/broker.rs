@@ -21,6 +21,7 @@ use crate::actors::catalog::settings::{Current, Settings, SettingsVersion};
 use crate::actors::catalog::statistics::Statistics;
 use crate::actors::catalog::topics::{EnsureTopic, TopicConfig, TopicTable, Topics};
 use crate::actors::cluster::registration::{Registrar, Registration};
+use crate::actors::crash::Pillars;
 use crate::actors::crash::{CrashSession, Stall};
 use crate::actors::door::Door;
 use crate::actors::log::flusher::Fatal;
@@ -58,6 +59,8 @@ pub struct Broker {
     pub fast_address: Option<SocketAddr>,
     pub advertised: Advertised,
     pub found: Found,
+    #[doc(hidden)]
+    pub pillars: Pillars,
     registration: Addr<Registration>,
     listener: Addr<Listener>,
     log: LogTree,
@@ -116,7 +119,9 @@ impl Broker {
             doors.topics.owner.clone(),
         );
         let registration = supervision::start_here(registration, ends(fatal, "the registration"));
-        Ok(Broker { doors, address, fast_address, advertised, found, registration, listener, log, threads })
+        let mut pillars = log.pillars.clone();
+        pillars.0.push(("the registration", registration.clone().recipient()));
+        Ok(Broker { doors, address, fast_address, advertised, found, pillars, registration, listener, log, threads })
     }
 
     /// Ends the session with this peer by a panic.

@@ -11,6 +11,7 @@ use super::Threads;
 use crate::actors::Stop;
 use crate::actors::catalog::topics::TopicTable;
 use crate::actors::commitlog_writer::{CommitlogWriter, Neighbours, Teller, WriterSettings};
+use crate::actors::crash::Pillars;
 use crate::actors::log::ahead::Ahead;
 use crate::actors::log::dispatch_reader::{DispatchReader, ReaderRoots};
 use crate::actors::log::doors::LogDoors;
@@ -85,6 +86,8 @@ pub struct LogTree {
     pub doors: LogDoors,
     pub backlog_bytes: Arc<AtomicUsize>,
     pub found: Found,
+    #[doc(hidden)]
+    pub pillars: Pillars,
     lock: DirLock,
     pub flusher: Addr<Flusher>,
     root: PathBuf,
@@ -118,8 +121,9 @@ impl LogTree {
             files: seats.files.addr.clone(),
         };
         let flusher = seats.flusher.addr.clone();
+        let pillars = seats.pillars();
         let lock = seats.start(opened, &settings, (config, &backlog_bytes, published), threads, fatal)?;
-        Ok(Self { doors, backlog_bytes, found, lock, flusher, root })
+        Ok(Self { doors, backlog_bytes, found, pillars, lock, flusher, root })
     }
 
     /// Ends the store in order: nobody sends any more. What it holds is on the disk afterwards.
@@ -221,6 +225,17 @@ impl Seats {
         }
         self.writer.start(&threads.writer, move || writer, ends(fatal, "the CommitLog writer"));
         Ok(lock)
+    }
+
+    fn pillars(&self) -> Pillars {
+        Pillars(vec![
+            ("the flusher", self.flusher.addr.clone().recipient()),
+            ("the keeper of segments", self.segments.addr.clone().recipient()),
+            ("the key index", self.index.addr.clone().recipient()),
+            ("the writer of queue files", self.files.addr.clone().recipient()),
+            ("the dispatch reader", self.reader.addr.clone().recipient()),
+            ("the parent of the queues", self.queues[0].addr.clone().recipient()),
+        ])
     }
 
     fn queue_parents(&self) -> Vec<Addr<Queues>> {
