@@ -22,8 +22,8 @@ pub struct QueueFiles {
     unsynced: HashSet<Place>,
     /// Counts uses, to tell the file that was used longest ago.
     clock: u64,
-    /// The clock at the last sync.
-    synced_at: u64,
+    /// The clock when unused files were closed last.
+    rested_at: u64,
     /// A sync failed: the kernel may have dropped the pages, and says so only once.
     lost: bool,
     disk: Disk,
@@ -49,7 +49,7 @@ impl QueueFiles {
             open: HashMap::new(),
             unsynced: HashSet::new(),
             clock: 0,
-            synced_at: 0,
+            rested_at: 0,
             lost: false,
             disk: Disk::default(),
         }
@@ -81,7 +81,7 @@ impl QueueFiles {
         Ok(())
     }
 
-    /// Waits until everything written since the last call is on the disk, and closes what was not used since then.
+    /// Waits until everything written since the last call is on the disk.
     ///
     /// # Errors
     /// When the disk fails, and ever after: what was not synced then may be lost, though it is read.
@@ -112,8 +112,6 @@ impl QueueFiles {
             self.closed(place, |file| self.disk.sync_file(file))?;
         }
         self.unsynced.clear();
-        self.open.retain(|_, open| open.used > self.synced_at);
-        self.synced_at = self.clock;
         Ok(())
     }
 
@@ -185,6 +183,17 @@ impl QueueFiles {
         }
     }
 
+    /// Closes the files that were not written since the last call; they are synced with the others.
+    pub fn close_unused(&mut self) {
+        let rested_at = std::mem::replace(&mut self.rested_at, self.clock);
+        self.close(|open| open.used <= rested_at);
+    }
+
+    fn close(&mut self, which: impl Fn(&OpenFile) -> bool) {
+        let closed = self.open.extract_if(|_, open| which(open)).filter(|(_, open)| open.dirty);
+        self.unsynced.extend(closed.map(|(place, _)| place));
+    }
+
     /// Closes the files that were used longest ago; they are synced with the others.
     fn make_room(&mut self) {
         if self.open.len() < OPEN_FILES_MAX {
@@ -193,8 +202,7 @@ impl QueueFiles {
         let mut used: Vec<u64> = self.open.values().map(|open| open.used).collect();
         let (_, middle, _) = used.select_nth_unstable(OPEN_FILES_MAX / 2);
         let middle = *middle;
-        let closed = self.open.extract_if(|_, open| open.used < middle).filter(|(_, open)| open.dirty);
-        self.unsynced.extend(closed.map(|(place, _)| place));
+        self.close(|open| open.used < middle);
     }
 
     fn open_file(&self, key: &QueueKey, base: u64, position: u64) -> Result<File, StoreError> {
@@ -220,5 +228,37 @@ impl QueueFiles {
             }
         }
         Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(queue: u32) -> QueueKey {
+        QueueKey { topic: Topic::new("T").unwrap(), queue }
+    }
+
+    #[test]
+    fn files_are_closed_when_they_are_many_or_idle_and_synced_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = QueueFiles::new(dir.path().into(), 200);
+        let entry = Entry { at: 7, size: 100, tag_code: 3 }.encode();
+        let queues = OPEN_FILES_MAX as u32 + 10;
+        for queue in 0..queues {
+            files.write(&key(queue), 0, &entry).unwrap();
+        }
+        assert!(files.open.len() <= OPEN_FILES_MAX && !files.unsynced.is_empty());
+        assert_eq!(files.open.len() + files.unsynced.len(), queues as usize);
+        files.close_unused();
+        files.write(&key(0), 1, &entry).unwrap();
+        files.close_unused();
+        assert_eq!(files.open.len(), 1);
+        files.sync().unwrap();
+        assert!(files.unsynced.is_empty());
+        files.close_unused();
+        assert!(files.open.is_empty());
+        let written = std::fs::read(queue_dir(dir.path(), &key(0)).join(file_name(0))).unwrap();
+        assert_eq!((&written[..20], &written[20..40]), (&entry[..], &entry[..]));
     }
 }

@@ -18,8 +18,10 @@ use crate::store::queue_files::QueueFiles as Files;
 
 /// Queue files are synced, and the checkpoint may move, after each round that ends so long after the last sync.
 const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+/// Files that were not written for so long are closed.
+const CLOSE_INTERVAL: Duration = Duration::from_secs(2);
 /// Where many files make syncing slow, it takes at most one part in so many of the disk's time.
-const SYNC_SHARE: u32 = 4;
+const SYNC_SHARE: u32 = 8;
 
 /// From a topic queue, as its part of a round: write these entries, if there are any.
 #[derive(Message, Debug)]
@@ -86,6 +88,7 @@ pub struct QueueFiles {
     /// Written but not yet synced: what to tell the flusher then.
     unsynced: HashMap<usize, LogOffset>,
     sync_at: Instant,
+    close_at: Instant,
     /// The disk fails, and that was said.
     refused: bool,
     unsynced_said: bool,
@@ -116,6 +119,7 @@ impl QueueFiles {
             rounds: HashMap::new(),
             unsynced: HashMap::new(),
             sync_at: Instant::now() + SYNC_INTERVAL,
+            close_at: Instant::now() + CLOSE_INTERVAL,
             refused: false,
             unsynced_said: false,
         }
@@ -163,7 +167,12 @@ impl QueueFiles {
         if let Some(parent) = self.parents.get(id.arbiter) {
             parent.do_send(RoundWritten { id, failed });
         }
-        if Instant::now() >= self.sync_at {
+        let now = Instant::now();
+        if now >= self.close_at {
+            self.files.close_unused();
+            self.close_at = now + CLOSE_INTERVAL;
+        }
+        if now >= self.sync_at {
             self.sync();
         }
     }

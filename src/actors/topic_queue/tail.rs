@@ -5,9 +5,6 @@ use crate::actors::log::ahead::{Ahead, Share};
 use crate::protocol::names::QueueOffset;
 use crate::store::consume_queue::ENTRY_BYTES;
 
-/// Memory that an empty tail may keep, bytes.
-const KEPT_BYTES_MAX: usize = 16 * 1024;
-
 /// The newest entries of a queue, dense.
 #[derive(Debug)]
 pub(super) struct Tail {
@@ -78,7 +75,8 @@ impl Tail {
         self.bytes.drain(..gone);
         self.start += (gone / ENTRY_BYTES) as u64;
         self.share.release(gone / ENTRY_BYTES);
-        if self.bytes.is_empty() && self.bytes.capacity() > KEPT_BYTES_MAX {
+        // Ten thousand queues that each keep a little would hold a lot.
+        if self.bytes.is_empty() {
             self.bytes = Vec::new();
         }
     }
