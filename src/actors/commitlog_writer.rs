@@ -3,7 +3,7 @@
 //! Owns: the end of the log, the next offset of every open queue, appends that wait for space, for a queue or at the gate.
 //! Hears: [`Append`] from sessions, [`QueueOpened`], [`CloseQueue`] and [`Forget`] from the queues, [`Prepared`] and
 //! [`SpaceFailed`] from the segments' keeper, [`Flushed`] from the flusher, `Reached` from the dispatch reader, `Stop`.
-//! Tells: [`Appended`] to sessions, `Dispatch` and `OpenQueue` to the queues, [`IndexKeys`], [`Flush`], [`Advance`],
+//! Tells: [`Appended`] to sessions, `Dispatch` and `OpenQueue` to the queues, `IndexKeys`, [`Flush`], [`Advance`],
 //! `ReadOn` to the dispatch reader.
 //!
 //! Invariants: queue offsets are dense and grow with physical offsets; an append is answered, and its records shown to
@@ -11,6 +11,7 @@
 
 mod gate;
 mod hears;
+mod keys;
 mod messages;
 mod telling;
 
@@ -22,19 +23,19 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use self::gate::Gate;
+pub use self::keys::KeyWay;
+use self::keys::Keys;
 pub use self::messages::{
     Append, Appended, Batch, CloseQueue, Forget, Notice, Outcome, Put, QueueOpened, Reply, Token,
 };
 use self::telling::EndOfTurn;
 pub use self::telling::Teller;
 use crate::actors::log::flusher::Flush;
-use crate::actors::log::index::IndexKeys;
 use crate::actors::log::segments::Advance;
 use crate::actors::log::{LogClock, QueueSlot};
 use crate::protocol::names::LogOffset;
 use crate::protocol::record::{BLANK_BYTES, PHYSICAL_OFFSET_AT, QUEUE_OFFSET_AT};
 use crate::store::commit_log::{CommitLog, Room};
-use crate::store::key_index::IndexedKey;
 
 /// A queue whose next offset is not known here.
 const CLOSED: u64 = u64::MAX;
@@ -42,8 +43,6 @@ const CLOSED: u64 = u64::MAX;
 const OPENING: u64 = u64::MAX - 1;
 /// A queue whose topic was deleted.
 const GONE: u64 = u64::MAX - 2;
-/// Keys are handed to the index when there are as many, or after [`INDEX_DELAY`].
-const KEYS_AT_ONCE: usize = 8192;
 /// How long a key may wait to be handed over: one wake-up of the index's thread for many keys.
 const INDEX_DELAY: Duration = Duration::from_millis(10);
 /// The segments' keeper hears of the writer's progress each time it made this many bytes.
@@ -65,7 +64,6 @@ pub struct WriterSettings {
 pub struct Neighbours {
     pub flusher: Recipient<Flush>,
     pub segments: Recipient<Advance>,
-    pub index: Option<Recipient<IndexKeys>>,
 }
 
 /// The writer. See the module.
@@ -81,7 +79,7 @@ pub struct CommitlogWriter {
     waiting: Waiting,
     gate: Gate,
     teller: Teller,
-    keys: Vec<IndexedKey>,
+    keys: Keys,
     advanced: LogOffset,
     stopping: Option<tokio::sync::oneshot::Sender<()>>,
 }
@@ -103,7 +101,7 @@ impl CommitlogWriter {
         log: CommitLog,
         settings: WriterSettings,
         neighbours: Neighbours,
-        teller: Teller,
+        (teller, index): (Teller, Option<KeyWay>),
         backlog_bytes: Arc<AtomicUsize>,
     ) -> Self {
         let advanced = log.end();
@@ -117,7 +115,7 @@ impl CommitlogWriter {
             waiting: Waiting::default(),
             gate: Gate::default(),
             teller,
-            keys: Vec::new(),
+            keys: Keys::new(index),
             advanced,
             stopping: None,
         }
@@ -202,7 +200,12 @@ impl CommitlogWriter {
         self.log.append(&batch.bytes[run_start..run_end]);
         self.log.publish();
         batch.store_timestamp_ms = timestamp_ms;
-        self.gather_keys(&append.batch, ctx);
+        if self.keys.gather(&append.batch) {
+            ctx.run_later(INDEX_DELAY, |writer, _| writer.keys.hand_over(writer.log.end()));
+        }
+        if self.keys.are_many() {
+            self.keys.hand_over(self.log.end());
+        }
         self.pass(append);
         self.advance();
         None
@@ -249,34 +252,8 @@ impl CommitlogWriter {
     /// Tells all arbiters and the index how far the log is.
     fn mark(&mut self) {
         self.teller.mark(self.log.view().readable());
-        self.hand_over_keys();
+        self.keys.hand_over(self.log.end());
         self.teller.marked = self.log.end();
-    }
-
-    fn gather_keys(&mut self, batch: &Batch, ctx: &mut Context<Self>) {
-        if self.neighbours.index.is_none() || batch.keys.is_empty() {
-            return;
-        }
-        if self.keys.is_empty() {
-            ctx.run_later(INDEX_DELAY, |writer, _| writer.hand_over_keys());
-        }
-        let timestamp_ms = batch.store_timestamp_ms;
-        let mut hashes = batch.keys.iter();
-        for put in &batch.puts {
-            let own = hashes.by_ref().take(usize::from(put.keys));
-            self.keys.extend(own.map(|hash| IndexedKey { hash: *hash, at: put.at, timestamp_ms }));
-        }
-        if self.keys.len() >= KEYS_AT_ONCE {
-            self.hand_over_keys();
-        }
-    }
-
-    fn hand_over_keys(&mut self) {
-        if let Some(index) = &self.neighbours.index {
-            let capacity = self.keys.len().min(KEYS_AT_ONCE);
-            let keys = std::mem::replace(&mut self.keys, Vec::with_capacity(capacity));
-            index.do_send(IndexKeys { keys, upto: self.log.end() });
-        }
     }
 
     fn advance(&mut self) {

@@ -7,6 +7,8 @@
 //! Invariants: no key is lost while the log has it: what cannot be written waits, and what may not wait is read from the
 //! log again; the flusher hears of no record whose keys are not in the index.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -36,6 +38,8 @@ pub struct IndexKeys {
     pub keys: Vec<IndexedKey>,
     /// End of the log: all keys of records below were sent with this or before.
     pub upto: LogOffset,
+    /// Keys from here on, up to those that are in this, were not sent: they are to be read from the log.
+    pub missed_from: Option<LogOffset>,
 }
 
 /// Asks for records with a key.
@@ -59,6 +63,8 @@ pub struct Index {
     index: KeyIndex,
     view: LogView,
     flusher: Recipient<Indexed>,
+    /// Keys that the writer sent and that were not taken yet.
+    under_way: Arc<AtomicUsize>,
     /// Every key of the records below came.
     upto: LogOffset,
     /// Keys that could not be written yet.
@@ -88,9 +94,10 @@ impl Index {
         view: LogView,
         (synced, upto): (LogOffset, LogOffset),
         flusher: Recipient<Indexed>,
+        under_way: Arc<AtomicUsize>,
     ) -> Self {
         let safe = Safe { synced, timestamp_ms: 0, due: Instant::now(), lost: false, told: None };
-        Self { index, view, flusher, upto, waiting: Vec::new(), behind: None, failed: false, safe }
+        Self { index, view, flusher, under_way, upto, waiting: Vec::new(), behind: None, failed: false, safe }
     }
 
     fn insert(&mut self, keys: &[IndexedKey]) {
@@ -202,6 +209,8 @@ impl Handler<IndexKeys> for Index {
     type Result = ();
 
     fn handle(&mut self, message: IndexKeys, _: &mut Self::Context) {
+        self.under_way.fetch_sub(message.keys.len(), Ordering::Relaxed);
+        self.behind = self.behind.or(message.missed_from);
         self.insert(&message.keys);
         self.upto = message.upto;
     }

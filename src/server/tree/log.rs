@@ -10,7 +10,7 @@ use actix::prelude::*;
 use super::Threads;
 use crate::actors::Stop;
 use crate::actors::catalog::topics::TopicTable;
-use crate::actors::commitlog_writer::{CommitlogWriter, Neighbours, Teller, WriterSettings};
+use crate::actors::commitlog_writer::{CommitlogWriter, KeyWay, Neighbours, Teller, WriterSettings};
 use crate::actors::crash::Pillars;
 use crate::actors::log::ahead::Ahead;
 use crate::actors::log::dispatch_reader::{DispatchReader, ReaderRoots};
@@ -198,7 +198,6 @@ impl Seats {
         let neighbours = Neighbours {
             flusher: self.flusher.addr.clone().recipient(),
             segments: self.segments.addr.clone().recipient(),
-            index: with_index.then(|| self.index.addr.clone().recipient()),
         };
         let sinks = (self.queues.len(), with_index);
         let flusher =
@@ -206,11 +205,14 @@ impl Seats {
         let parents = self.queues.iter().map(|seat| seat.addr.clone().recipient()).collect();
         let files = QueueFiles::new(queue_files, births, self.flusher.addr.clone().recipient(), parents);
         let teller = Teller::new(self.queue_parents(), self.reader.addr.clone().recipient(), ahead.clone(), end);
-        let writer = CommitlogWriter::new(log, writer_settings(config), neighbours, teller, backlog.clone());
+        let key_way = KeyWay { index: self.index.addr.clone().recipient(), under_way: Arc::default() };
+        let keys_under_way = key_way.under_way.clone();
+        let ways = (teller, with_index.then_some(key_way));
+        let writer = CommitlogWriter::new(log, writer_settings(config), neighbours, ways, backlog.clone());
         let recipe = self.recipe(&view, settings, limits(config), &ahead, end);
         let reader = DispatchReader::new(self.reader_roots(view, settings, topics, (ahead, fatal)));
         if let Some(index) = index {
-            let index = Index::new(index, log_view, (synced, end), self.flusher.addr.clone().recipient());
+            let index = Index::new(index, log_view, (synced, end), self.flusher.addr.clone().recipient(), keys_under_way);
             self.index.start(&threads.index, move || index, ends(fatal, "the key index"));
         }
         self.reader.start(&threads.dispatch_reader, move || reader, ends(fatal, "the dispatch reader"));
