@@ -186,7 +186,8 @@ async fn the_owners_of_facts_come_back_with_them() {
         // Messages of known topics need none of them, nor do members whose subscription is known.
         assert_eq!(client.send("T", 0, "", &format!("m-{round}")).await, round);
         let known = PullMessageRequest { sys_flag: MAY_WAIT, ..patient_pull("T", 0, round, 600_000) };
-        assert_eq!(client.ask(11, &known, b"").await.bodies(), [format!("m-{round}")]);
+        let found = client.ask(11, &known, b"").await;
+        assert_eq!(found.bodies(), [format!("m-{round}")], "{found:?}");
         let made = format!("New-{round}");
         let header = support::topic_fields(&made, "1");
         until("a topic made", async || (client.ask(17, &header, b"").await.code == 0).then_some(())).await;

@@ -185,8 +185,8 @@ impl TopicQueue {
     }
 
     /// Hands what is only in memory to the queue files.
-    fn write_out(&self, round: RoundId, ctx: &mut Context<Self>) {
-        let (from, entries) = self.tail.unwritten();
+    fn write_out(&mut self, round: RoundId, ctx: &mut Context<Self>) {
+        let (from, entries) = self.tail.hand_over();
         let (slot, key, reply) = (self.roots.slot, self.roots.key.clone(), ctx.address().recipient());
         self.roots.files.do_send(WriteEntries { round, slot, key, from, entries, reply });
     }
@@ -256,10 +256,10 @@ impl Handler<Entries> for TopicQueue {
         let (from, end, round) = (entries.from, self.tail.end(), entries.round);
         let new_bytes = self.tail.append(entries);
         assert!(new_bytes.is_some(), "{}: entries from {from} after {end}", self.roots.key);
+        self.wake(new_bytes.unwrap_or_default(), ctx);
         if let Some(round) = round {
             self.write_out(round, ctx);
         }
-        self.wake(new_bytes.unwrap_or_default(), ctx);
     }
 }
 

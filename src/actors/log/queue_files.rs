@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use bytes::Bytes;
 
 use super::QueueSlot;
 use super::flusher::QueuesWritten;
@@ -31,7 +32,7 @@ pub struct WriteEntries {
     pub slot: QueueSlot,
     pub key: QueueKey,
     pub from: QueueOffset,
-    pub entries: Vec<u8>,
+    pub entries: Bytes,
     pub reply: Recipient<EntriesWritten>,
 }
 

@@ -9,6 +9,7 @@
 //! that ended by a panic is built again from disk and log; a queue that nobody waits for costs a few bytes in a buffer.
 
 mod child;
+mod pending;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use actix::prelude::*;
 use rustc_hash::FxBuildHasher;
 
 use self::child::{Built, Child, State};
+use self::pending::Pending;
 use super::QueueSlot;
 use super::queue_files::{Round, RoundId, RoundWritten};
 use crate::actors::Stop;
@@ -24,7 +26,6 @@ use crate::actors::commitlog_writer::{Notice, QueueOpened};
 use crate::actors::crash::{CountQueues, Crash, CrashQueue};
 use crate::actors::topic_queue::{Ask, QueueMessage, Retire, Retired, Unwatched};
 use crate::protocol::names::{LogOffset, QueueKey, QueueOffset};
-use crate::store::consume_queue::Entry;
 pub use child::QueueRecipe;
 
 /// Entries for which a round comes before its time: so many in all and for each queue that has some.
@@ -81,10 +82,7 @@ pub struct Queues {
     children: HashMap<QueueSlot, Child, FxBuildHasher>,
     /// Where queues end whose actor has ended in this process; others are looked up in their files.
     ends: HashMap<QueueSlot, QueueOffset>,
-    /// Queues with entries since the last round, and how many entries.
-    dirty: (Vec<QueueSlot>, usize),
-    /// Queues that have to hear of their entries when a dispatch is through.
-    awaited: Vec<QueueSlot>,
+    pending: Pending,
     round: u64,
     /// When the round began that is being written.
     writing: Option<Instant>,
@@ -95,16 +93,17 @@ pub struct Queues {
 }
 
 impl Queues {
+    /// The queues of the arbiter with this number, of so many.
     #[must_use]
-    pub fn new(arbiter: usize, recipe: QueueRecipe) -> Self {
+    pub fn new(arbiter: usize, arbiters: usize, recipe: QueueRecipe) -> Self {
+        let pending = Pending::new(arbiters, recipe.ahead.clone());
         let seen = recipe.view.readable();
         Self {
             arbiter,
             recipe,
             children: HashMap::default(),
             ends: HashMap::new(),
-            dirty: (Vec::new(), 0),
-            awaited: Vec::new(),
+            pending,
             round: 0,
             writing: None,
             tick: 0,
@@ -112,49 +111,27 @@ impl Queues {
         }
     }
 
-    /// The child of `slot`; one that is not there is built.
+    /// The child of `slot`, which was told everything; one that is not there is built.
     fn child(&mut self, slot: QueueSlot, key: &QueueKey, ctx: &mut Context<Self>) -> &mut Child {
-        let (recipe, ends) = (&self.recipe, &self.ends);
-        self.children.entry(slot).or_insert_with(|| {
+        let Self { recipe, ends, pending, .. } = self;
+        let child = self.children.entry(slot).or_insert_with(|| {
             let known_end = ends.get(&slot).copied();
             recipe.build(slot, key.clone(), known_end, ctx);
+            pending.know(slot, false);
             Child::opening(key.clone())
-        })
+        });
+        if let Some(entries) = pending.take(slot) {
+            child.entries(entries);
+        }
+        child
     }
 
-    /// Notes what the queues are to hear.
-    fn note(&mut self, notices: &[Notice]) {
-        for notice in notices {
-            let Some(child) = self.children.get_mut(&notice.slot) else {
-                // The writer opens a queue before it numbers its records, so only a deleted topic's come here.
-                tracing::debug!(slot = notice.slot.0, "an entry for a queue that is gone");
-                self.recipe.ahead.less(1);
-                continue;
-            };
-            let entry = Entry { at: notice.at, size: notice.size, tag_code: notice.tag_code };
-            let is_first = child.add(notice.queue_offset, &entry, &self.recipe.ahead);
-            if is_first && child.is_watched() {
-                self.awaited.push(notice.slot);
-            }
-            if !std::mem::replace(&mut child.dirty, true) {
-                child.active = self.tick;
-                self.dirty.0.push(notice.slot);
-            }
-        }
-        self.dirty.1 += notices.len();
-        for slot in self.awaited.drain(..) {
-            if let Some(child) = self.children.get_mut(&slot) {
-                child.tell();
-            }
-        }
-    }
-
-    /// The queue has something that its files do not hold: no round is whole without it.
-    fn mark_dirty(&mut self, slot: QueueSlot) {
-        if let Some(child) = self.children.get_mut(&slot)
-            && !std::mem::replace(&mut child.dirty, true)
-        {
-            self.dirty.0.push(slot);
+    /// Tells the queue everything, and notes whether somebody waits there.
+    fn look_at(&mut self, slot: QueueSlot) {
+        let Some(child) = self.children.get_mut(&slot) else { return };
+        self.pending.know(slot, child.is_watched());
+        if let Some(entries) = self.pending.take(slot) {
+            child.entries(entries);
         }
     }
 
@@ -178,16 +155,15 @@ impl Queues {
         let id = RoundId { arbiter: self.arbiter, number: self.round };
         let mut writing = 0;
         let mut whole = true;
-        let slots = std::mem::take(&mut self.dirty).0;
-        for slot in slots {
+        for slot in self.pending.take_dirty() {
             let Some(child) = self.children.get_mut(&slot) else { continue };
-            child.dirty = false;
-            if child.write_out(id, &self.recipe.ahead) {
+            child.active = self.tick;
+            let entries = self.pending.take(slot).unwrap_or_else(|| self.pending.nothing(child.told_end()));
+            if child.write_out(entries, id) {
                 writing += 1;
             } else {
                 whole = false;
-                child.dirty = true;
-                self.dirty.0.push(slot);
+                self.pending.mark_dirty(slot);
             }
         }
         let round = Round { id, queues: writing, upto: whole.then_some(upto) };
@@ -196,9 +172,9 @@ impl Queues {
     }
 
     fn retire_idle(&mut self) {
-        for child in self.children.values_mut() {
+        for (slot, child) in &mut self.children {
             if let State::Open(addr) = &child.state
-                && !child.dirty
+                && self.pending.is_clean(*slot)
                 && child.active + IDLE_TICKS == self.tick
             {
                 child.retiring = true;
@@ -220,10 +196,12 @@ impl Handler<Dispatch> for Queues {
     type Result = ();
 
     fn handle(&mut self, dispatch: Dispatch, _: &mut Self::Context) {
-        self.note(&dispatch.notices);
+        self.pending.note(&dispatch.notices);
         self.seen = self.seen.max(dispatch.upto);
-        let early = (ROUND_ENTRIES_EACH * self.dirty.0.len()).max(ROUND_ENTRIES_MIN).min(self.recipe.ahead.max() / 4);
-        if self.dirty.1 > early && self.is_round_over() {
+        for slot in self.pending.take_awaited() {
+            self.look_at(slot);
+        }
+        if self.pending.are_many(ROUND_ENTRIES_EACH, ROUND_ENTRIES_MIN) && self.is_round_over() {
             self.write_round();
         }
     }
@@ -236,7 +214,7 @@ impl Handler<RoundWritten> for Queues {
         if written.id.number == self.round {
             self.writing = None;
         }
-        written.failed.into_iter().for_each(|slot| self.mark_dirty(slot));
+        written.failed.into_iter().for_each(|slot| self.pending.mark_dirty(slot));
     }
 }
 
@@ -262,6 +240,8 @@ impl Handler<ToQueue> for Queues {
         let child = self.child(message.slot, &message.key, ctx);
         child.active = tick;
         child.ask(QueueMessage { ask: message.ask }, ASKS_WAITING_MAX);
+        let watched = child.is_watched();
+        self.pending.know(message.slot, watched);
     }
 }
 
@@ -271,6 +251,8 @@ impl Handler<Unwatched> for Queues {
     fn handle(&mut self, message: Unwatched, _: &mut Self::Context) {
         if let Some(child) = self.children.get_mut(&message.slot) {
             child.unwatched(message.watched);
+            let watched = child.is_watched();
+            self.pending.know(message.slot, watched);
         }
     }
 }
@@ -280,9 +262,11 @@ impl Handler<Retired> for Queues {
 
     fn handle(&mut self, message: Retired, _: &mut Self::Context) {
         // A queue to which somebody came meanwhile goes on; the writer asks it for its end again.
-        if self.children.get(&message.slot).is_some_and(|child| child.retiring) {
+        let is_quiet = self.pending.is_told(message.slot) && self.pending.is_clean(message.slot);
+        if is_quiet && self.children.get(&message.slot).is_some_and(|child| child.retiring) {
             self.ends.insert(message.slot, message.end);
             self.children.remove(&message.slot);
+            self.pending.forget(message.slot);
         }
     }
 }
@@ -297,6 +281,7 @@ impl Handler<Built> for Queues {
             Ok(queue) => {
                 let addr = self.recipe.start(built.slot, child.key.clone(), queue.0, queue.1, ctx);
                 child.opened(addr, queue.2, built.slot, &writer);
+                self.look_at(built.slot);
             }
             Err(error) => {
                 tracing::error!(queue = %child.key, %error, "a queue cannot be opened");
@@ -318,7 +303,8 @@ impl Handler<child::Ended> for Queues {
         let delay = child.break_down();
         let (recipe, key) = (self.recipe.clone(), child.key.clone());
         self.ends.remove(&ended.slot);
-        self.mark_dirty(ended.slot);
+        self.pending.know(ended.slot, false);
+        self.pending.mark_dirty(ended.slot);
         ctx.run_later(delay, move |queues, ctx| {
             if let Some(child) = queues.children.get_mut(&ended.slot) {
                 child.reopen();
@@ -352,6 +338,7 @@ impl Handler<DropQueues> for Queues {
     fn handle(&mut self, message: DropQueues, _: &mut Self::Context) {
         for slot in &message.slots {
             self.ends.remove(slot);
+            self.pending.forget(*slot);
             if let Some(child) = self.children.remove(slot) {
                 child.end();
             }

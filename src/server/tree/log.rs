@@ -212,7 +212,8 @@ impl Seats {
         let recipe = self.recipe(&view, settings, limits(config), &ahead, end);
         let reader = DispatchReader::new(self.reader_roots(view, settings, topics, (ahead, fatal)));
         if let Some(index) = index {
-            let index = Index::new(index, log_view, (synced, end), self.flusher.addr.clone().recipient(), keys_under_way);
+            let index =
+                Index::new(index, log_view, (synced, end), self.flusher.addr.clone().recipient(), keys_under_way);
             self.index.start(&threads.index, move || index, ends(fatal, "the key index"));
         }
         self.reader.start(&threads.dispatch_reader, move || reader, ends(fatal, "the dispatch reader"));
@@ -221,9 +222,10 @@ impl Seats {
         self.flusher.start(&threads.flusher, move || flusher, ends(fatal, "the flusher"));
         self.files.start(&threads.files, move || files, ends(fatal, "the writer of queue files"));
         self.segments.start(&threads.segments, move || segments, ends(fatal, "the keeper of segments"));
+        let arbiters = self.queues.len();
         for (number, (seat, arbiter)) in self.queues.into_iter().zip(&threads.io).enumerate() {
             let recipe = recipe.clone();
-            seat.start(arbiter, move || Queues::new(number, recipe), ends(fatal, "the parent of the queues"));
+            seat.start(arbiter, move || Queues::new(number, arbiters, recipe), ends(fatal, "the parent of the queues"));
         }
         self.writer.start(&threads.writer, move || writer, ends(fatal, "the CommitLog writer"));
         Ok(lock)

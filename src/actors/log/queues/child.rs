@@ -9,7 +9,7 @@ use super::Queues;
 use crate::actors::Stop;
 use crate::actors::commitlog_writer::{CloseQueue, QueueOpened};
 use crate::actors::log::QueueSlot;
-use crate::actors::log::ahead::{Ahead, Share};
+use crate::actors::log::ahead::Ahead;
 use crate::actors::log::dispatch_reader::Missed;
 use crate::actors::log::queue_files::{Round, RoundId, WriteEntries};
 use crate::actors::supervision::{self, End};
@@ -172,12 +172,8 @@ pub(super) struct Early {
 pub(super) struct Child {
     pub(super) key: QueueKey,
     pub(super) state: State,
-    /// The round in which something happened here last.
+    /// The tick of the parent's clock at which something happened here last.
     pub(super) active: u64,
-    /// Entries came since the last round.
-    pub(super) dirty: bool,
-    /// What the queue was not told yet.
-    pending: Option<Entries>,
     /// Pulls that may wait, handed on since the actor started; the actor counts too.
     watches: u64,
     watched: bool,
@@ -194,8 +190,6 @@ impl Child {
             key,
             state: State::Opening(Early::default()),
             active: 0,
-            dirty: false,
-            pending: None,
             watches: 0,
             watched: false,
             retiring: false,
@@ -212,44 +206,22 @@ impl Child {
         self.watched &= watched != self.watches;
     }
 
-    /// Notes an entry that follows those before; the queue hears of it when it is told. True for the first since then.
-    #[inline]
-    pub(super) fn add(&mut self, offset: QueueOffset, entry: &consume_queue::Entry, ahead: &Ahead) -> bool {
-        let is_first = self.pending.is_none();
-        self.retiring = false;
-        let pending = self.pending.get_or_insert_with(|| Entries {
-            from: offset,
-            bytes: Vec::new(),
-            share: Share::of(ahead, 0),
-            round: None,
-        });
-        pending.bytes.extend_from_slice(&entry.encode());
-        pending.share.grow();
-        is_first
+    /// Offset after the last entry that the queue was told; 0 while that is not known.
+    pub(super) fn told_end(&self) -> QueueOffset {
+        self.end.unwrap_or_default()
     }
 
-    /// Tells the queue what was noted.
-    pub(super) fn tell(&mut self) {
-        if let Some(entries) = self.pending.take() {
-            self.entries(entries);
+    /// Tells the queue of entries and has it write itself out as part of the round; false when it has no actor now.
+    pub(super) fn write_out(&mut self, entries: Entries, round: RoundId) -> bool {
+        let is_open = matches!(self.state, State::Open(_));
+        if is_open || !entries.bytes.is_empty() {
+            self.entries(Entries { round: is_open.then_some(round), ..entries });
         }
+        is_open
     }
 
-    /// Tells the queue to write itself out as part of the round; false when it has no actor now.
-    pub(super) fn write_out(&mut self, round: RoundId, ahead: &Ahead) -> bool {
-        let end = self.end.unwrap_or_default();
-        let nothing = || Entries { from: end, bytes: Vec::new(), share: Share::of(ahead, 0), round: None };
-        if matches!(self.state, State::Open(_)) {
-            let entries = self.pending.take().unwrap_or_else(nothing);
-            self.entries(Entries { round: Some(round), ..entries });
-            true
-        } else {
-            self.tell();
-            false
-        }
-    }
-
-    fn entries(&mut self, entries: Entries) {
+    /// Tells the queue of entries that follow those before.
+    pub(super) fn entries(&mut self, entries: Entries) {
         self.retiring = false;
         if let Some(end) = &mut self.end {
             *end = entries.end();
@@ -264,7 +236,6 @@ impl Child {
 
     pub(super) fn ask(&mut self, message: QueueMessage, waiting_max: usize) {
         self.retiring = false;
-        self.tell();
         if let Ask::Pull(pull) = &message.ask
             && pull.hold.is_some()
         {
@@ -281,7 +252,6 @@ impl Child {
     /// Answers the writer as soon as the end is known.
     pub(super) fn tell_end(&mut self, slot: QueueSlot, writer: &Recipient<QueueOpened>) {
         self.retiring = false;
-        self.tell();
         match (&mut self.state, self.end) {
             (State::Opening(early), _) => early.tell_writer = true,
             (State::Broken { tell_writer }, _) if self.failures <= PATIENT_FAILURES => *tell_writer = true,
@@ -309,7 +279,6 @@ impl Child {
             writer.do_send(QueueOpened { slot, next: Ok(end) });
         }
         early.entries.into_iter().for_each(|entries| self.entries(entries));
-        self.tell();
     }
 
     /// The files cannot be opened: whoever waits hears so.
