@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use actormq::client::{Client, ClientOptions, Outcome, PushConsumer, PushOptions, ReceivedMessage, StartFrom};
 
+#[path = "client/assignments.rs"]
+mod assignments;
 #[path = "client/cluster.rs"]
 mod cluster;
 #[path = "client/consumers.rs"]
