@@ -13,6 +13,8 @@ mod assignments;
 mod cluster;
 #[path = "client/consumers.rs"]
 mod consumers;
+#[path = "client/embedded.rs"]
+mod embedded;
 #[path = "client/our_servers.rs"]
 mod our_servers;
 #[path = "client/producers.rs"]

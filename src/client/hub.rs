@@ -55,12 +55,15 @@ impl Hub {
 
     /// The route as it is known, or asked for when it is not.
     pub(super) async fn route(&self, topic: &str, purpose: Purpose) -> Result<Arc<Route>, ClientError> {
-        if let Some(route) = self.table.load().topics.get(topic)
-            && (purpose == Purpose::Publish || !route.provisional)
-        {
-            return Ok(Arc::clone(route));
+        match self.known_route(topic) {
+            Some(route) if purpose == Purpose::Publish || !route.provisional => Ok(route),
+            _ => self.fresh_route(topic, purpose).await,
         }
-        self.fresh_route(topic, purpose).await
+    }
+
+    /// The route as it is known, also of a topic that brokers will make.
+    pub(super) fn known_route(&self, topic: &str) -> Option<Arc<Route>> {
+        self.table.load().topics.get(topic).map(Arc::clone)
     }
 
     /// The route as the name servers know it now.
@@ -82,9 +85,20 @@ impl Hub {
         Ok(self.broker(name, MASTER).await?.0)
     }
 
+    /// The same, where it is open already.
+    pub(super) fn open_master(&self, name: &str) -> Option<Channel> {
+        let table = self.table.load();
+        let (address, _) = table.address(name, MASTER)?;
+        self.open_channel(address)
+    }
+
+    fn open_channel(&self, address: &str) -> Option<Channel> {
+        self.channels.load().get(address).filter(|channel| channel.ended().is_none()).cloned()
+    }
+
     pub(super) async fn channel(&self, address: &str) -> Result<Channel, ClientError> {
-        if let Some(channel) = self.channels.load().get(address).filter(|channel| channel.ended().is_none()) {
-            return Ok(channel.clone());
+        if let Some(channel) = self.open_channel(address) {
+            return Ok(channel);
         }
         let (reply, connected) = oneshot::channel();
         self.brokers.do_send(Connect { address: address.to_owned(), reply });

@@ -42,8 +42,7 @@ mod membership;
 mod message;
 mod name_servers;
 mod options;
-mod parcel;
-mod producer;
+mod produce;
 mod route;
 mod routes;
 
@@ -58,8 +57,10 @@ pub use self::error::{Access, ClientError, MessageError};
 use self::hub::Hub;
 pub use self::message::{BODY_BYTES_MAX, Message, SendReceipt, SendStatus};
 pub use self::options::{ClientOptions, NAME_SERVER};
-pub use self::producer::{Producer, ProducerOptions, Target};
+pub use self::produce::producer::Producer;
+pub use self::produce::producer_options::{Gather, ProducerOptions, Target};
 use self::routes::Purpose;
+pub use crate::protocol::compression::Compression;
 pub use crate::rules::assignment::{AssignmentError, MessageQueue, Rooms, Strategy};
 
 /// A member of a cluster of brokers, with one client id and one connection to each broker. Clones are the same client.

@@ -33,9 +33,9 @@ fn strategy(name: &str, parameter: &str, queues: &[MessageQueue]) -> Strategy {
     match name {
         "AVG" => Strategy::Averagely,
         "AVG_BY_CIRCLE" => Strategy::AveragelyByCircle,
-        "CONSISTENT_HASH" => {
-            Strategy::ConsistentHash { virtual_nodes: if parameter.is_empty() { 10 } else { parameter.parse().unwrap() } }
-        }
+        "CONSISTENT_HASH" => Strategy::ConsistentHash {
+            virtual_nodes: if parameter.is_empty() { 10 } else { parameter.parse().unwrap() },
+        },
         "CONFIG" => {
             let fixed = list(parameter).iter().map(|at| queues[at.parse::<usize>().unwrap()].clone()).collect();
             Strategy::Config(fixed)
@@ -70,7 +70,8 @@ fn every_strategy_shares_as_rocketmqs_classes_do() {
         if name != "CONFIG" {
             for (index, member) in members.iter().enumerate() {
                 let digit = char::from_digit(index as u32, 36).unwrap();
-                let theirs: BTreeSet<_> = owners.char_indices().filter(|(_, o)| *o == digit).map(|(at, _)| at).collect();
+                let theirs: BTreeSet<_> =
+                    owners.char_indices().filter(|(_, o)| *o == digit).map(|(at, _)| at).collect();
                 let ours: BTreeSet<_> = strategy.share(member, &queues, &members).unwrap().iter().map(at).collect();
                 assert_eq!(ours, theirs, "{member}: {line}");
             }

@@ -28,7 +28,7 @@ async fn sends_go_round_all_queues_and_keys_stay_with_theirs() {
         by_key.insert(producer.send_to(Message::new("T", "x"), Target::Key("order-7")).await.unwrap().queue);
     }
     assert_eq!(by_key.len(), 1);
-    let last = producer.send_to(Message::new("T", "x"), Target::Select(|queues| queues.len() - 1)).await.unwrap();
+    let last = producer.send_to(Message::new("T", "x"), Target::Select(&|queues| queues.len() - 1)).await.unwrap();
     assert_eq!(last.queue, MessageQueue::new("T", "b", 3));
     producer.shutdown().await.unwrap();
     assert_eq!(cluster.count("a", UNREGISTER), 1);

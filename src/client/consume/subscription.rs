@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::received::ReceivedMessage;
-use crate::client::parcel::now_ms;
+use crate::client::produce::parcel::now_ms;
 use crate::protocol::body::clients::SubscriptionData;
 use crate::protocol::hash::hash;
 
