@@ -15,6 +15,8 @@ mod cluster;
 mod consumers;
 #[path = "client/embedded.rs"]
 mod embedded;
+#[path = "client/gathering.rs"]
+mod gathering;
 #[path = "client/our_servers.rs"]
 mod our_servers;
 #[path = "client/producers.rs"]
