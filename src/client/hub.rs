@@ -12,7 +12,7 @@ use super::brokers::{BeatNow, Brokers, Channels, Connect, Presence};
 use super::error::ClientError;
 use super::home::Home;
 use super::membership::{Join, Leave};
-use super::name_servers::NameServers;
+use super::name_servers::{NameServers, Source};
 use super::options::{ClientOptions, local_address};
 use super::route::{MASTER, Route, RouteTable};
 use super::routes::{Lookup, Purpose, Routes};
@@ -38,7 +38,7 @@ impl Hub {
         let address = local_address();
         let client_id = options.client_id(address);
         let (table, channels) = (Arc::<ArcSwap<RouteTable>>::default(), Arc::<Channels>::default());
-        let name_servers = NameServers::new(options.name_servers.clone(), options.request_timeout);
+        let name_servers = NameServers::new(Source::of(&options), options.request_timeout);
         let routes = Routes::new(name_servers, Arc::clone(&table), options.route_interval);
         let presence = Presence {
             client_id: client_id.clone(),
