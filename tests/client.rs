@@ -17,6 +17,8 @@ mod consumers;
 mod embedded;
 #[path = "client/gathering.rs"]
 mod gathering;
+#[path = "client/members.rs"]
+mod members;
 #[path = "client/our_servers.rs"]
 mod our_servers;
 #[path = "client/producers.rs"]

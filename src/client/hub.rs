@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::brokers::{BeatNow, Brokers, Channels, Connect, Presence};
+use super::brokers::{BeatNow, Brokers, Channels, Connect, Presence, Resubscribe};
 use super::error::ClientError;
 use super::home::Home;
 use super::membership::{Join, Leave};
@@ -16,6 +16,7 @@ use super::name_servers::{NameServers, Source};
 use super::options::{ClientOptions, local_address};
 use super::route::{MASTER, Route, RouteTable};
 use super::routes::{Lookup, Purpose, Routes};
+use crate::protocol::body::clients::ConsumerData;
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::hash::hash;
 use crate::protocol::uniq_key::{Origin, UniqueKeys};
@@ -24,6 +25,8 @@ use crate::remoting::channel::{Channel, Reply};
 pub(super) struct Hub {
     pub(super) options: ClientOptions,
     pub(super) client_id: String,
+    /// The same in a process that starts again: for what is kept on the disk.
+    pub(super) lasting_id: String,
     pub(super) unique_keys: UniqueKeys,
     table: Arc<ArcSwap<RouteTable>>,
     channels: Arc<Channels>,
@@ -50,7 +53,8 @@ impl Hub {
         let utc_offset_s = jiff::Zoned::now().offset().seconds();
         let generator = hash(&client_id) as u32;
         let unique_keys = UniqueKeys::new(Origin { address, process_id: std::process::id(), generator }, utc_offset_s);
-        Ok(Self { options, client_id, unique_keys, table, channels, routes, brokers, home })
+        let lasting_id = options.lasting_id(address);
+        Ok(Self { options, client_id, lasting_id, unique_keys, table, channels, routes, brokers, home })
     }
 
     /// The route as it is known, or asked for when it is not.
@@ -107,6 +111,10 @@ impl Hub {
 
     pub(super) async fn join(&self, join: Join) -> Result<bool, ClientError> {
         self.brokers.send(join).await.map_err(|_| ClientError::ShutDown)
+    }
+
+    pub(super) async fn resubscribe(&self, data: ConsumerData) -> Result<(), ClientError> {
+        self.brokers.send(Resubscribe(data)).await.map_err(|_| ClientError::ShutDown)
     }
 
     pub(super) async fn leave(&self, leave: Leave) -> Result<(), ClientError> {

@@ -47,10 +47,11 @@ mod route;
 mod routes;
 
 pub use self::consume::backlog::FlowLimits;
-pub use self::consume::desk::{Listener, Outcome};
-pub use self::consume::pull_consumer::{PullConsumer, PullOptions};
+pub use self::consume::desk::{Delivery, Listener, Outcome, ToActor};
+pub use self::consume::pull_consumer::PullConsumer;
+pub use self::consume::pull_options::PullOptions;
 pub use self::consume::push_consumer::{PushConsumer, PushConsumerBuilder};
-pub use self::consume::push_options::{PushOptions, StartFrom, YoungTopics};
+pub use self::consume::push_options::{MessageModel, PushOptions, StartFrom, YoungTopics};
 pub use self::consume::received::ReceivedMessage;
 pub use self::consume::subscription::Filter;
 pub use self::error::{Access, ClientError, MessageError};

@@ -79,6 +79,11 @@ impl ClientOptions {
         Ok(())
     }
 
+    /// As RocketMQ names a client that is not told otherwise.
+    pub(super) fn lasting_id(&self, address: IpAddr) -> String {
+        format!("{address}@{}", self.instance.as_deref().unwrap_or("DEFAULT"))
+    }
+
     /// `address@instance`, as brokers show it.
     pub(super) fn client_id(&self, address: IpAddr) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
