@@ -9,12 +9,14 @@
 //! - [`actors`]: one owner of state per file; `actors/mod.rs` is the cast list.
 //! - [`client`]: producers and consumers for Rust programs.
 //! - [`server`]: the doors: sessions, request handlers, the supervision tree.
+//! - [`embed`]: a name server and a broker inside another program.
 //! - [`cli`]: one file per subcommand of the binary.
 
 pub mod actors;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod embed;
 pub mod metrics;
 pub mod protocol;
 pub mod remoting;

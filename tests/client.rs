@@ -7,10 +7,18 @@ use std::time::Duration;
 
 use actormq::client::{Client, ClientOptions, Outcome, PushConsumer, PushOptions, ReceivedMessage, StartFrom};
 
+#[path = "client/assignments.rs"]
+mod assignments;
 #[path = "client/cluster.rs"]
 mod cluster;
 #[path = "client/consumers.rs"]
 mod consumers;
+#[path = "client/embedded.rs"]
+mod embedded;
+#[path = "client/gathering.rs"]
+mod gathering;
+#[path = "client/members.rs"]
+mod members;
 #[path = "client/our_servers.rs"]
 mod our_servers;
 #[path = "client/producers.rs"]

@@ -45,6 +45,7 @@ const ROOMS: &[Room] = &[
         imports: &["protocol", "rules", "store", "remoting", "config", "metrics", "actors", "client"],
         never: &["std::fs::File"],
     },
+    Room { path: "embed", imports: &["client", "server", "config"], never: &["std::fs"] },
     // The bench writes and reads frames of its own, so as not to measure the broker's code with itself.
     Room { path: "cli::bench", imports: &["protocol"], never: &["actix"] },
     Room { path: "cli", imports: &["client", "server", "config", "cli::bench"], never: &[] },

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::protocol::code::ResponseCode;
 use crate::protocol::names::NameError;
 use crate::remoting::error::ChannelError;
+use crate::remoting::lookup::LookupError;
 
 /// Why a client could not do what was asked. Cheap to clone: several callers may wait for the same thing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,9 @@ pub enum ClientError {
     Message(MessageError),
     #[error("no name server answers at {addresses}: is it running? start one with `actormq standalone`")]
     NoNameServer { addresses: String, reason: ChannelError },
+    /// The name servers have names that cannot be resolved, or the address server does not name them.
+    #[error("the name servers are not known: {0}")]
+    Lookup(LookupError),
     #[error("topic {topic} does not exist: create it, or check that a broker is running that makes topics by itself")]
     TopicNotFound { topic: String },
     #[error("topic {topic} has no queue that may be {}: check its permissions and that a master broker is running", .access.verb())]
@@ -88,6 +92,6 @@ impl ClientError {
     /// Nobody answered in time; asking again later may help.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::NoNameServer { .. } | Self::Timeout { .. } | Self::Channel(_))
+        matches!(self, Self::NoNameServer { .. } | Self::Lookup(_) | Self::Timeout { .. } | Self::Channel(_))
     }
 }

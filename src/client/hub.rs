@@ -8,14 +8,15 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::brokers::{BeatNow, Brokers, Channels, Connect, Presence};
+use super::brokers::{BeatNow, Brokers, Channels, Connect, Presence, Resubscribe};
 use super::error::ClientError;
 use super::home::Home;
 use super::membership::{Join, Leave};
-use super::name_servers::NameServers;
+use super::name_servers::{NameServers, Source};
 use super::options::{ClientOptions, local_address};
 use super::route::{MASTER, Route, RouteTable};
 use super::routes::{Lookup, Purpose, Routes};
+use crate::protocol::body::clients::ConsumerData;
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::hash::hash;
 use crate::protocol::uniq_key::{Origin, UniqueKeys};
@@ -24,6 +25,8 @@ use crate::remoting::channel::{Channel, Reply};
 pub(super) struct Hub {
     pub(super) options: ClientOptions,
     pub(super) client_id: String,
+    /// The same in a process that starts again: for what is kept on the disk.
+    pub(super) lasting_id: String,
     pub(super) unique_keys: UniqueKeys,
     table: Arc<ArcSwap<RouteTable>>,
     channels: Arc<Channels>,
@@ -38,7 +41,7 @@ impl Hub {
         let address = local_address();
         let client_id = options.client_id(address);
         let (table, channels) = (Arc::<ArcSwap<RouteTable>>::default(), Arc::<Channels>::default());
-        let name_servers = NameServers::new(options.name_servers.clone(), options.request_timeout);
+        let name_servers = NameServers::new(Source::of(&options), options.request_timeout);
         let routes = Routes::new(name_servers, Arc::clone(&table), options.route_interval);
         let presence = Presence {
             client_id: client_id.clone(),
@@ -50,17 +53,21 @@ impl Hub {
         let utc_offset_s = jiff::Zoned::now().offset().seconds();
         let generator = hash(&client_id) as u32;
         let unique_keys = UniqueKeys::new(Origin { address, process_id: std::process::id(), generator }, utc_offset_s);
-        Ok(Self { options, client_id, unique_keys, table, channels, routes, brokers, home })
+        let lasting_id = options.lasting_id(address);
+        Ok(Self { options, client_id, lasting_id, unique_keys, table, channels, routes, brokers, home })
     }
 
     /// The route as it is known, or asked for when it is not.
     pub(super) async fn route(&self, topic: &str, purpose: Purpose) -> Result<Arc<Route>, ClientError> {
-        if let Some(route) = self.table.load().topics.get(topic)
-            && (purpose == Purpose::Publish || !route.provisional)
-        {
-            return Ok(Arc::clone(route));
+        match self.known_route(topic) {
+            Some(route) if purpose == Purpose::Publish || !route.provisional => Ok(route),
+            _ => self.fresh_route(topic, purpose).await,
         }
-        self.fresh_route(topic, purpose).await
+    }
+
+    /// The route as it is known, also of a topic that brokers will make.
+    pub(super) fn known_route(&self, topic: &str) -> Option<Arc<Route>> {
+        self.table.load().topics.get(topic).map(Arc::clone)
     }
 
     /// The route as the name servers know it now.
@@ -82,9 +89,20 @@ impl Hub {
         Ok(self.broker(name, MASTER).await?.0)
     }
 
+    /// The same, where it is open already.
+    pub(super) fn open_master(&self, name: &str) -> Option<Channel> {
+        let table = self.table.load();
+        let (address, _) = table.address(name, MASTER)?;
+        self.open_channel(address)
+    }
+
+    fn open_channel(&self, address: &str) -> Option<Channel> {
+        self.channels.load().get(address).filter(|channel| channel.ended().is_none()).cloned()
+    }
+
     pub(super) async fn channel(&self, address: &str) -> Result<Channel, ClientError> {
-        if let Some(channel) = self.channels.load().get(address).filter(|channel| channel.ended().is_none()) {
-            return Ok(channel.clone());
+        if let Some(channel) = self.open_channel(address) {
+            return Ok(channel);
         }
         let (reply, connected) = oneshot::channel();
         self.brokers.do_send(Connect { address: address.to_owned(), reply });
@@ -93,6 +111,10 @@ impl Hub {
 
     pub(super) async fn join(&self, join: Join) -> Result<bool, ClientError> {
         self.brokers.send(join).await.map_err(|_| ClientError::ShutDown)
+    }
+
+    pub(super) async fn resubscribe(&self, data: ConsumerData) -> Result<(), ClientError> {
+        self.brokers.send(Resubscribe(data)).await.map_err(|_| ClientError::ShutDown)
     }
 
     pub(super) async fn leave(&self, leave: Leave) -> Result<(), ClientError> {

@@ -83,6 +83,10 @@ impl Message {
         &self.body
     }
 
+    pub(super) fn into_topic(self) -> String {
+        self.topic
+    }
+
     pub(super) fn shared_body(&self) -> Bytes {
         self.body.clone()
     }

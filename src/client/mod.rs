@@ -42,24 +42,26 @@ mod membership;
 mod message;
 mod name_servers;
 mod options;
-mod parcel;
-mod producer;
+mod produce;
 mod route;
 mod routes;
 
 pub use self::consume::backlog::FlowLimits;
-pub use self::consume::desk::{Listener, Outcome};
-pub use self::consume::pull_consumer::{PullConsumer, PullOptions};
+pub use self::consume::desk::{Delivery, Listener, Outcome, ToActor};
+pub use self::consume::pull_consumer::PullConsumer;
+pub use self::consume::pull_options::PullOptions;
 pub use self::consume::push_consumer::{PushConsumer, PushConsumerBuilder};
-pub use self::consume::push_options::{PushOptions, StartFrom, YoungTopics};
+pub use self::consume::push_options::{MessageModel, PushOptions, StartFrom, YoungTopics};
 pub use self::consume::received::ReceivedMessage;
 pub use self::consume::subscription::Filter;
 pub use self::error::{Access, ClientError, MessageError};
 use self::hub::Hub;
 pub use self::message::{BODY_BYTES_MAX, Message, SendReceipt, SendStatus};
 pub use self::options::{ClientOptions, NAME_SERVER};
-pub use self::producer::{Producer, ProducerOptions, Target};
+pub use self::produce::producer::Producer;
+pub use self::produce::producer_options::{Gather, ProducerOptions, Target};
 use self::routes::Purpose;
+pub use crate::protocol::compression::Compression;
 pub use crate::rules::assignment::{AssignmentError, MessageQueue, Rooms, Strategy};
 
 /// A member of a cluster of brokers, with one client id and one connection to each broker. Clones are the same client.

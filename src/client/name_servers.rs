@@ -1,45 +1,100 @@
-//! The name servers: one is asked, the next when it does not answer.
+//! The name servers: one is asked, the next when it does not answer. Who they are is looked up again from time to time.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::error::ClientError;
 use super::heartbeat::{SPEAKS_MESSAGE_PACK, is_true};
+use super::options::ClientOptions;
 use crate::protocol::frame::Codec;
 use crate::remoting::channel::{Channel, ChannelOptions, Reply};
 use crate::remoting::error::ChannelError;
+use crate::remoting::lookup::{ADDRESS_SERVER_SUBGROUP, address_server_url, ask_address_server, resolve};
+
+/// How often names are resolved and the address server is asked again: RocketMQ's two minutes.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(120);
+
+/// Where the name servers' addresses come from.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// `host:port` each.
+    Named(Vec<String>),
+    /// The URL of an address server.
+    AddressServer(String),
+}
+
+impl Source {
+    pub(super) fn of(options: &ClientOptions) -> Self {
+        match &options.address_server {
+            Some(url) if url.contains("://") => Self::AddressServer(url.clone()),
+            Some(domain) => Self::AddressServer(address_server_url(domain.trim(), ADDRESS_SERVER_SUBGROUP)),
+            None => Self::Named(options.name_servers.clone()),
+        }
+    }
+
+    /// `host:port`s, of which a host name stands for all of its addresses.
+    async fn look_up(&self) -> Result<Vec<String>, ClientError> {
+        let named = match self {
+            Self::Named(named) => named.clone(),
+            Self::AddressServer(url) => ask_address_server(url.clone()).await.map_err(ClientError::Lookup)?,
+        };
+        let (mut found, mut trouble) = (Vec::new(), None);
+        for address in named {
+            if address.parse::<SocketAddr>().is_ok() {
+                found.push(address);
+                continue;
+            }
+            match resolve(&address).await {
+                Ok(addresses) => found.extend(addresses),
+                Err(error) => trouble = Some(error),
+            }
+        }
+        match trouble {
+            Some(error) if found.is_empty() => Err(ClientError::Lookup(error)),
+            Some(error) => {
+                tracing::warn!(%error, "a name server is left out");
+                Ok(found)
+            }
+            None => Ok(found),
+        }
+    }
+}
 
 /// The list and the connection to the one that answered last.
 #[derive(Debug)]
 pub(super) struct NameServers {
-    addresses: Vec<String>,
+    source: Source,
     wait: Duration,
     chosen: Mutex<Chosen>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Chosen {
+    addresses: Vec<String>,
+    /// `None` when they are to be looked up before the next question.
+    looked_up: Option<Instant>,
     /// Index into the addresses.
     at: usize,
     channel: Option<Channel>,
 }
 
 impl NameServers {
-    /// Begins with one by chance, so that many clients spread over all of them.
-    pub(super) fn new(addresses: Vec<String>, wait: Duration) -> Self {
-        let chance = RandomState::new().hash_one(std::process::id()) as usize;
-        let at = chance.checked_rem(addresses.len()).unwrap_or(0);
-        Self { addresses, wait, chosen: Mutex::new(Chosen { at, channel: None }) }
+    pub(super) fn new(source: Source, wait: Duration) -> Self {
+        Self { source, wait, chosen: Mutex::default() }
     }
 
     /// Asks until one answers, each at most once. Call it on the thread that drives the client's sockets.
     pub(super) async fn ask<T: Serialize + ?Sized>(&self, code: i32, header: &T) -> Result<Reply, ClientError> {
         let mut last = None;
-        for _ in 0..self.addresses.len() {
-            let (at, channel) = self.channel().await;
+        let mut left = self.count().await?;
+        while left > 0 {
+            left -= 1;
+            let (address, channel) = self.channel().await;
             let trouble = match channel {
                 Ok(channel) => match channel.request(code, header, b"", self.wait).await {
                     Ok(reply) => {
@@ -54,34 +109,72 @@ impl NameServers {
             };
             tracing::debug!(%trouble, "the next name server is tried");
             last = Some(trouble);
-            self.turn_from(at).await;
+            self.turn_from(&address).await;
         }
-        let addresses = self.addresses.join(";");
+        let mut chosen = self.chosen.lock().await;
+        // They may have moved.
+        chosen.looked_up = None;
+        let addresses = chosen.addresses.join(";");
         let reason = last.unwrap_or_else(|| ChannelError::Closed { address: addresses.clone() });
         Err(ClientError::NoNameServer { addresses, reason })
     }
 
-    /// The one that is asked now, by its index, connected.
-    async fn channel(&self) -> (usize, Result<Channel, ChannelError>) {
+    /// How many there are, looked up when it is time.
+    async fn count(&self) -> Result<usize, ClientError> {
         let mut chosen = self.chosen.lock().await;
-        let at = chosen.at;
-        if let Some(channel) = chosen.channel.as_ref().filter(|channel| channel.ended().is_none()) {
-            return (at, Ok(channel.clone()));
+        if chosen.looked_up.is_none_or(|at| at.elapsed() >= LOOKUP_INTERVAL) {
+            match self.source.look_up().await {
+                Ok(addresses) => {
+                    chosen.take(addresses);
+                    chosen.looked_up = Some(Instant::now());
+                }
+                Err(error) if chosen.addresses.is_empty() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "the name servers are taken to be the same as before");
+                    chosen.looked_up = Some(Instant::now());
+                }
+            }
         }
-        let address = self.addresses.get(at).cloned().unwrap_or_default();
+        Ok(chosen.addresses.len())
+    }
+
+    /// The one that is asked now, connected.
+    async fn channel(&self) -> (String, Result<Channel, ChannelError>) {
+        let mut chosen = self.chosen.lock().await;
+        let address = chosen.addresses.get(chosen.at).cloned().unwrap_or_default();
+        if let Some(channel) = chosen.channel.as_ref().filter(|channel| channel.ended().is_none()) {
+            return (address, Ok(channel.clone()));
+        }
         let options = ChannelOptions { connect_timeout: self.wait, ..ChannelOptions::default() };
         let channel = Channel::connect(&address, options).await;
         chosen.channel = channel.as_ref().ok().cloned();
-        (at, channel)
+        (address, channel)
     }
 
     /// Several questions may fail together; the first turns.
-    async fn turn_from(&self, at: usize) {
+    async fn turn_from(&self, address: &str) {
         let mut chosen = self.chosen.lock().await;
-        if chosen.at == at {
-            chosen.at = (at + 1).checked_rem(self.addresses.len()).unwrap_or(0);
+        if chosen.addresses.get(chosen.at).is_some_and(|at| at == address) {
+            chosen.at = (chosen.at + 1).checked_rem(chosen.addresses.len()).unwrap_or(0);
             chosen.channel = None;
         }
+    }
+}
+
+impl Chosen {
+    /// Goes on with the one that answers while it is among the new ones; else with one by chance, so that many clients
+    /// spread over all of them.
+    fn take(&mut self, addresses: Vec<String>) {
+        if self.addresses == addresses {
+            return;
+        }
+        let known = self.addresses.get(self.at).and_then(|known| addresses.iter().position(|address| address == known));
+        self.at = known.unwrap_or_else(|| {
+            self.channel = None;
+            let chance = RandomState::new().hash_one(std::process::id()) as usize;
+            chance.checked_rem(addresses.len()).unwrap_or(0)
+        });
+        self.addresses = addresses;
     }
 }
 
@@ -91,13 +184,33 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn the_first_one_asked_is_chosen_by_chance() {
-        let mut chosen = BTreeSet::new();
+    fn list(addresses: &[&str]) -> Vec<String> {
+        addresses.iter().map(|address| (*address).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_first_one_asked_is_chosen_by_chance_and_kept_while_it_is_there() {
+        let mut seen = BTreeSet::new();
         for _ in 0..200 {
-            let servers = NameServers::new(vec!["a:1".into(), "b:1".into()], Duration::from_secs(1));
-            chosen.insert(servers.chosen.lock().await.at);
+            let mut chosen = Chosen::default();
+            chosen.take(list(&["a:1", "b:1"]));
+            seen.insert(chosen.at);
+            let at = chosen.addresses[chosen.at].clone();
+            chosen.take(list(&["c:1", "b:1", "a:1"]));
+            assert_eq!(chosen.addresses[chosen.at], at);
         }
-        assert_eq!(chosen, BTreeSet::from([0, 1]));
+        assert_eq!(seen, BTreeSet::from([0, 1]));
+    }
+
+    #[tokio::test]
+    async fn a_host_name_stands_for_its_addresses_and_an_unknown_one_is_named() {
+        let found =
+            Source::Named(list(&["localhost:9876", "10.0.0.1:9876", "no.invalid:9876"])).look_up().await.unwrap();
+        assert!(
+            found.contains(&"10.0.0.1:9876".to_owned()) && found.iter().all(|a| !a.contains("invalid")),
+            "{found:?}"
+        );
+        let unknown = Source::Named(list(&["no.invalid:9876"])).look_up().await.unwrap_err();
+        assert!(unknown.to_string().contains("no.invalid:9876"), "{unknown}");
     }
 }

@@ -12,8 +12,12 @@ pub const NAME_SERVER: &str = "127.0.0.1:9876";
 /// Options of a [`Client`](super::Client). The defaults are RocketMQ's.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// `host:port` of each name server. One is chosen by chance; when it does not answer the next is tried.
+    /// `host:port` of each name server; a host name stands for all of its addresses. One is chosen by chance; when it
+    /// does not answer the next is tried.
     pub name_servers: Vec<String>,
+    /// RocketMQ's HTTP address server, as `host`, `host:port` or a whole URL: it is asked for the name servers at the
+    /// start and every two minutes. [`Self::name_servers`] is to be empty then.
+    pub address_server: Option<String>,
     /// Distinguishes clients of one machine; without it, one is made of process id and a count.
     pub instance: Option<String>,
     /// For one request and its answer, where nothing else is said.
@@ -36,6 +40,7 @@ impl ClientOptions {
         let named = addresses.split([';', ',']).map(str::trim).filter(|address| !address.is_empty());
         Self {
             name_servers: named.map(str::to_owned).collect(),
+            address_server: None,
             instance: None,
             request_timeout: Duration::from_secs(3),
             route_interval: Duration::from_secs(30),
@@ -43,10 +48,25 @@ impl ClientOptions {
         }
     }
 
+    /// Options for the name servers that an HTTP address server names.
+    ///
+    /// ```
+    /// let options = actormq::client::ClientOptions::from_address_server("jmenv.tbsite.net");
+    /// assert!(options.name_servers.is_empty());
+    /// ```
+    #[must_use]
+    pub fn from_address_server(server: impl Into<String>) -> Self {
+        Self { address_server: Some(server.into()), ..Self::new("") }
+    }
+
     pub(super) fn check(&self) -> Result<(), ClientError> {
         let wrong = |option, reason: &str| Err(ClientError::Option { option, reason: reason.to_owned() });
-        if self.name_servers.is_empty() {
-            return wrong("name_servers", "at least one address is needed, such as 127.0.0.1:9876");
+        match (&self.address_server, self.name_servers.is_empty()) {
+            (Some(server), true) if !server.trim().is_empty() => {}
+            (Some(_), true) => return wrong("address_server", "it is empty"),
+            (Some(_), false) => return wrong("address_server", "name_servers are given too: use one of the two"),
+            (None, false) => {}
+            (None, true) => return wrong("name_servers", "at least one address is needed, such as 127.0.0.1:9876"),
         }
         let without_port = |a: &&String| a.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err());
         if let Some(address) = self.name_servers.iter().find(without_port) {
@@ -57,6 +77,11 @@ impl ClientOptions {
             return wrong("request_timeout, route_interval or heartbeat_interval", "it is zero");
         }
         Ok(())
+    }
+
+    /// As RocketMQ names a client that is not told otherwise.
+    pub(super) fn lasting_id(&self, address: IpAddr) -> String {
+        format!("{address}@{}", self.instance.as_deref().unwrap_or("DEFAULT"))
     }
 
     /// `address@instance`, as brokers show it.
@@ -104,6 +129,10 @@ mod tests {
         let message = |addresses: &str| ClientOptions::new(addresses).check().unwrap_err().to_string();
         assert!(message("").contains("at least one address"), "{}", message(""));
         assert!(message("a:1;b").contains("`b` is not of the form host:port"));
+        assert!(ClientOptions::from_address_server("a").check().is_ok());
+        assert!(ClientOptions::from_address_server(" ").check().is_err());
+        let both = ClientOptions { address_server: Some("a".into()), ..ClientOptions::default() };
+        assert!(both.check().unwrap_err().to_string().contains("one of the two"));
         let zero = ClientOptions { request_timeout: Duration::ZERO, ..ClientOptions::default() };
         assert!(zero.check().is_err());
     }

@@ -31,6 +31,16 @@ pub enum Fault {
     Garbage,
     Oversized,
     Close,
+    /// The same for the first such request only.
+    CloseOnce,
+    /// Answers so many ms late.
+    Slow(u64),
+    /// The first of so many answers last.
+    Reversed(usize),
+    /// Answers with a header that cannot be read.
+    Headless,
+    /// Nothing more is read from the connection.
+    Deaf,
 }
 
 type Fields = HashMap<String, String>;
@@ -49,6 +59,8 @@ pub struct State {
     pub heartbeats: Vec<HeartbeatData>,
     pub pulled_messages: usize,
     connections: HashMap<String, Vec<JoinHandle<()>>>,
+    /// Answers that are held back to be sent in the wrong order.
+    held_back: Vec<Vec<u8>>,
 }
 
 #[derive(Clone)]
@@ -195,6 +207,9 @@ impl Cluster {
                         if !self.request(&name, &bytes, &outbox) {
                             return;
                         }
+                        if self.with(|state| state.is_deaf(&name)) {
+                            std::future::pending::<()>().await;
+                        }
                     }
                 }
                 bytes = out.recv() => {
@@ -218,11 +233,16 @@ impl Cluster {
         });
         let refusal = match fault {
             Some(Fault::Close) => return false,
-            Some(Fault::Silence) => return true,
+            Some(Fault::CloseOnce) => {
+                self.fault(name, code, None);
+                return false;
+            }
+            Some(Fault::Deaf | Fault::Silence) => return true,
             Some(Fault::Garbage) => return outbox.send(vec![0, 0, 0, 9, 77, 0, 0, 0, 1, 2, 3, 4, 5]).is_ok(),
             Some(Fault::Oversized) => return outbox.send(vec![0x7f; 64]).is_ok(),
             Some(Fault::Refuse(code)) => Some((code, Vec::new(), b"".to_vec())),
-            None => None,
+            Some(Fault::Headless) => Some((0, vec![("queueOffset", "none".to_owned())], b"".to_vec())),
+            Some(Fault::Slow(_) | Fault::Reversed(_)) | None => None,
         };
         let (cluster, name, body, outbox) = (self.clone(), name.to_owned(), frame.body.to_vec(), outbox.clone());
         tokio::spawn(async move {
@@ -230,12 +250,31 @@ impl Cluster {
                 Some(refusal) => refusal,
                 None => cluster.serve(&name, code, &fields, &body, &outbox).await,
             };
-            if !oneway {
-                // The client may have gone.
-                let _ = outbox.send(encode(&answer, opaque));
+            if let Some(Fault::Slow(ms)) = fault {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
             }
+            if oneway {
+                return;
+            }
+            let answers = match fault {
+                Some(Fault::Reversed(count)) => cluster.hold_back(encode(&answer, opaque), count),
+                _ => vec![encode(&answer, opaque)],
+            };
+            // The client may have gone.
+            answers.into_iter().for_each(|answer| drop(outbox.send(answer)));
         });
         true
+    }
+
+    /// All that are held back, the last first, once there are `count`.
+    fn hold_back(&self, answer: Vec<u8>, count: usize) -> Vec<Vec<u8>> {
+        self.with(|state| {
+            state.held_back.push(answer);
+            let mut answers =
+                if state.held_back.len() < count { Vec::new() } else { std::mem::take(&mut state.held_back) };
+            answers.reverse();
+            answers
+        })
     }
 
     async fn serve(&self, name: &str, code: i32, fields: &Fields, body: &[u8], outbox: &Outbox) -> Answer {
@@ -266,9 +305,8 @@ impl Cluster {
                 self.commit(&fields["consumerGroup"], name, &fields["topic"], queue, offset);
                 ok()
             }
-            29 | 30 => {
-                (0, vec![("offset", self.with(|state| state.records(name, fields).len()).to_string())], Vec::new())
-            }
+            29 => (0, vec![("offset", "0".to_owned())], Vec::new()),
+            30 => (0, vec![("offset", self.with(|state| state.records(name, fields).len()).to_string())], Vec::new()),
             31 => (0, vec![("offset", "0".to_owned())], Vec::new()),
             other => panic!("the cluster does not serve {other}"),
         }
@@ -360,6 +398,10 @@ impl Cluster {
 }
 
 impl State {
+    fn is_deaf(&self, server: &str) -> bool {
+        self.faults.iter().any(|((name, _), fault)| name == server && *fault == Fault::Deaf)
+    }
+
     fn records(&self, broker: &str, fields: &Fields) -> &[Vec<u8>] {
         let key = (broker.to_owned(), fields["topic"].clone(), fields["queueId"].parse().unwrap());
         self.queues.get(&key).map_or(&[], Vec::as_slice)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actormq::client::{
     Client, ClientError, ClientOptions, FlowLimits, Message, Outcome, PullOptions, PushConsumer, PushOptions,
-    ReceivedMessage,
+    ReceivedMessage, StartFrom,
 };
 
 use crate::cluster::{Cluster, Fault, HEARTBEAT, PULL, UNREGISTER};
@@ -238,7 +238,10 @@ async fn a_pull_consumer_reads_what_it_is_told() {
     let client = client(&cluster).await;
     let queues = client.queues("T").await.unwrap();
     let hold = Duration::from_millis(200);
-    let mut consumer = client.pull_consumer_with(PullOptions { hold, ..PullOptions::new("g") }).await.unwrap();
+    let mut consumer = client
+        .pull_consumer_with(PullOptions { hold, start_from: StartFrom::First, ..PullOptions::new("g") })
+        .await
+        .unwrap();
     consumer.assign(&queues, "*".into()).await.unwrap();
     let first = consumer.poll(SOON).await.unwrap();
     assert_eq!((first.len(), first[0].queue_offset, consumer.position(&queues[0])), (32, 0, Some(32)));

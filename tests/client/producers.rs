@@ -28,7 +28,7 @@ async fn sends_go_round_all_queues_and_keys_stay_with_theirs() {
         by_key.insert(producer.send_to(Message::new("T", "x"), Target::Key("order-7")).await.unwrap().queue);
     }
     assert_eq!(by_key.len(), 1);
-    let last = producer.send_to(Message::new("T", "x"), Target::Select(|queues| queues.len() - 1)).await.unwrap();
+    let last = producer.send_to(Message::new("T", "x"), Target::Select(&|queues| queues.len() - 1)).await.unwrap();
     assert_eq!(last.queue, MessageQueue::new("T", "b", 3));
     producer.shutdown().await.unwrap();
     assert_eq!(cluster.count("a", UNREGISTER), 1);
@@ -132,4 +132,36 @@ async fn the_next_name_server_answers_when_one_does_not() {
     let none = Client::connect(ClientOptions::new(&dead.to_string())).await.unwrap();
     let error = none.producer("p").await.unwrap().send(Message::new("T", "x")).await.unwrap_err();
     assert!(error.to_string().starts_with(&format!("no name server answers at {dead}: is it running?")), "{error}");
+}
+
+/// An HTTP server that answers everything with `body`.
+async fn address_server(body: String) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = vec![0; 4096];
+            let length = socket.read(&mut request).await.unwrap();
+            assert!(request[..length].starts_with(b"GET /rocketmq/nsaddr HTTP/1.1\r\n"));
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            socket.write_all((head + &body).as_bytes()).await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn name_servers_are_found_by_an_address_server_or_by_a_host_name() {
+    let cluster = Cluster::start(&["a"], &[("T", 1)]).await;
+    let port = cluster.name_server.rsplit_once(':').unwrap().1;
+    let by_http = ClientOptions::from_address_server(address_server(cluster.name_server.clone()).await);
+    for options in [by_http, ClientOptions::new(&format!("localhost:{port}"))] {
+        let client = Client::connect(options).await.unwrap();
+        assert!(client.producer("p").await.unwrap().send(Message::new("T", "x")).await.is_ok());
+    }
+    let empty = ClientOptions::from_address_server(address_server("\n".into()).await);
+    let client = Client::connect(empty).await.unwrap();
+    let error = client.queues("T").await.unwrap_err();
+    assert!(matches!(error, ClientError::Lookup(_)) && error.is_unreachable(), "{error}");
 }

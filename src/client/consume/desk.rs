@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use super::received::ReceivedMessage;
 
 /// What became of messages that a listener got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, MessageResponse)]
 pub enum Outcome {
     /// Done; the group does not see them again.
     Consumed,
@@ -40,6 +40,58 @@ where
 {
     fn consume(&self, batch: Vec<ReceivedMessage>) -> impl Future<Output = Outcome> + Send {
         self(batch)
+    }
+}
+
+/// To an actor that listens: consume these. Sent by [`ToActor`].
+#[derive(Debug, Message)]
+#[rtype(result = "Outcome")]
+pub struct Delivery(pub Vec<ReceivedMessage>);
+
+/// A listener that hands messages to an actor, which may live in any actix System of the process. The consumer's
+/// concurrency bounds how many deliveries wait in its mailbox; an actor that is gone gives them back.
+///
+/// ```no_run
+/// use actix::prelude::*;
+/// use actormq::client::{Client, Delivery, Outcome, PushOptions, ToActor};
+///
+/// struct Counter(usize);
+///
+/// impl Actor for Counter {
+///     type Context = Context<Self>;
+/// }
+///
+/// impl Handler<Delivery> for Counter {
+///     type Result = Outcome;
+///
+///     fn handle(&mut self, Delivery(batch): Delivery, _: &mut Context<Self>) -> Outcome {
+///         self.0 += batch.len();
+///         Outcome::Consumed
+///     }
+/// }
+///
+/// # async fn example(client: &Client) -> Result<(), actormq::client::ClientError> {
+/// let counter = Counter(0).start();
+/// let consumer = client
+///     .push_consumer(PushOptions::new("counters"))
+///     .subscribe("orders", "*")
+///     .start(ToActor(counter.recipient()))
+///     .await?;
+/// # consumer.shutdown().await
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct ToActor(pub Recipient<Delivery>);
+
+impl Listener for ToActor {
+    async fn consume(&self, batch: Vec<ReceivedMessage>) -> Outcome {
+        match self.0.send(Delivery(batch)).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                tracing::warn!(%error, "the listening actor did not take a delivery");
+                Outcome::Later
+            }
+        }
     }
 }
 

@@ -2,23 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::runtime::Handle;
 
 use super::desk::{Desk, Listener};
-use super::push_options::{PushOptions, StartFrom};
-use super::shares::{Finish, FlowState, Holdings, Positions, SetFlow, Shares};
+use super::local_offsets::{LocalOffsets, path_of};
+use super::push_options::{MessageModel, PushOptions, StartFrom};
+use super::shares::{Finish, FlowState, Holdings, Positions, Readers, SetFlow, Sharer, Shares, Want};
 use super::subscription::{Filter, Subscription};
-use crate::actors::rebalance::{INTERVAL, Rebalance, Retire, Sharing, Subscribe};
+use crate::actors::rebalance::{INTERVAL, Rebalance, Retire, Sharing, Subscribe, Unsubscribe};
 use crate::client::error::ClientError;
 use crate::client::hub::Hub;
 use crate::client::membership::{Join, Leave};
 use crate::client::routes::Purpose;
-use crate::protocol::body::clients::{ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel};
-use crate::protocol::names::{DERIVED_TOPIC_BYTES_MAX, Group, Topic, check_name};
-use crate::rules::assignment::MessageQueue;
+use crate::protocol::body::clients::{self, ConsumeFromWhere, ConsumeType, ConsumerData, SubscriptionData};
+use crate::protocol::names::{Group, Topic};
+use crate::rules::assignment::{MessageQueue, Strategy};
 
 /// What a push consumer will be, before it starts.
 #[must_use = "nothing is consumed until start is called"]
@@ -56,11 +56,24 @@ impl PushConsumerBuilder {
         }
         let Self { core, options, .. } = self;
         let group = options.group.clone();
-        let data = consumer_data(&options, &subscriptions);
+        let data = consumer_data(&options, subscriptions.values().map(|wanted| wanted.data()).collect());
         let desk = Desk::open(listener, options.concurrency, &Handle::current());
         let topics: Vec<_> = subscriptions.keys().cloned().collect();
-        let shares = Shares::new(Arc::clone(&core), Arc::new(options.clone()), subscriptions, Arc::clone(&desk));
-        let (me, strategy) = (core.client_id.clone(), options.strategy.clone());
+        let local = open_local(&core, &options).await?;
+        let options = Arc::new(options);
+        let sharer = Sharer {
+            core: Arc::clone(&core),
+            group: group.clone(),
+            start_from: options.start_from,
+            young_topics: options.young_topics,
+            commit_interval: Some(options.commit_interval),
+            local,
+            readers: Readers::Push(Arc::clone(&options), Arc::clone(&desk)),
+        };
+        let shares = Shares::new(sharer, subscriptions);
+        // Who broadcasts shares with nobody, and has all queues.
+        let strategy = if options.broadcasts() { Strategy::Averagely } else { options.strategy.clone() };
+        let me = core.client_id.clone();
         let (shares, rebalance) = core
             .at_home(move || {
                 let shares = shares.start();
@@ -69,9 +82,8 @@ impl PushConsumerBuilder {
                 (shares, Rebalance::new(sharing).start())
             })
             .await?;
-        let consumer = PushConsumer { core, group, patience: options.patience, desk, shares, rebalance, left: false };
+        let consumer = PushConsumer { core, options, desk, shares, rebalance, left: false };
         if !consumer.core.join(Join::Consumer(data, Some(consumer.rebalance.clone().recipient()))).await? {
-            let group = consumer.group.clone();
             consumer.abandon();
             return Err(ClientError::GroupTaken { group });
         }
@@ -90,10 +102,11 @@ impl PushConsumerBuilder {
         }
         let mut subscriptions = BTreeMap::new();
         for (topic, filter) in &self.subscriptions {
-            let named = check_name(topic, DERIVED_TOPIC_BYTES_MAX);
-            named.map_err(|reason| ClientError::Name { kind: "topic", name: topic.clone(), reason })?;
-            let subscription = Subscription::new(topic, filter);
-            subscriptions.insert(Arc::clone(&subscription.topic), Arc::new(subscription));
+            let subscription = Subscription::checked(topic, filter)?;
+            subscriptions.insert(Arc::clone(&subscription.topic), subscription);
+        }
+        if self.options.broadcasts() {
+            return Ok(subscriptions);
         }
         // What members of the group failed to consume comes back here.
         let group = Group::new(&self.options.group);
@@ -105,7 +118,7 @@ impl PushConsumerBuilder {
     }
 }
 
-fn consumer_data(options: &PushOptions, subscriptions: &BTreeMap<Arc<str>, Arc<Subscription>>) -> ConsumerData {
+fn consumer_data(options: &PushOptions, wanted: Vec<SubscriptionData>) -> ConsumerData {
     ConsumerData {
         consume_from_where: Some(match options.start_from {
             StartFrom::Last => ConsumeFromWhere::ConsumeFromLastOffset,
@@ -114,10 +127,23 @@ fn consumer_data(options: &PushOptions, subscriptions: &BTreeMap<Arc<str>, Arc<S
         }),
         consume_type: Some(ConsumeType::ConsumePassively),
         group_name: options.group.clone(),
-        message_model: Some(MessageModel::Clustering),
-        subscription_data_set: subscriptions.values().map(|subscription| subscription.data()).collect(),
+        message_model: Some(match options.model {
+            MessageModel::Clustering => clients::MessageModel::Clustering,
+            MessageModel::Broadcasting { .. } => clients::MessageModel::Broadcasting,
+        }),
+        subscription_data_set: wanted,
         unit_mode: false,
     }
+}
+
+/// The file of a broadcasting consumer.
+async fn open_local(core: &Hub, options: &PushOptions) -> Result<Option<LocalOffsets>, ClientError> {
+    let MessageModel::Broadcasting { directory } = &options.model else {
+        return Ok(None);
+    };
+    let path = path_of(directory.as_deref(), &core.lasting_id, &options.group);
+    let opened = tokio::task::spawn_blocking(move || LocalOffsets::open(path)).await;
+    opened.map(Some).map_err(|_| ClientError::ShutDown)
 }
 
 /// A running push consumer. Dropping it stops consuming and commits what was consumed, without waiting for either.
@@ -139,8 +165,7 @@ fn consumer_data(options: &PushOptions, subscriptions: &BTreeMap<Arc<str>, Arc<S
 /// ```
 pub struct PushConsumer {
     core: Arc<Hub>,
-    group: String,
-    patience: Duration,
+    options: Arc<PushOptions>,
     desk: Arc<Desk>,
     shares: Addr<Shares>,
     rebalance: Addr<Rebalance>,
@@ -148,6 +173,36 @@ pub struct PushConsumer {
 }
 
 impl PushConsumer {
+    /// Consumes a topic too, or with another filter than before. All members of the group are to do the same.
+    ///
+    /// # Errors
+    /// When the name cannot be used or the client was shut down.
+    pub async fn subscribe(&self, topic: impl AsRef<str>, filter: impl Into<Filter>) -> Result<(), ClientError> {
+        let subscription = Subscription::checked(topic.as_ref(), &filter.into())?;
+        let topic = Arc::clone(&subscription.topic);
+        // Its queues are read anew, with the new filter.
+        self.rebalance.do_send(Unsubscribe { topic: Arc::clone(&topic) });
+        self.want(Arc::clone(&topic), Some(subscription)).await?;
+        self.rebalance.do_send(Subscribe { topic });
+        Ok(())
+    }
+
+    /// Consumes a topic no longer. What was pulled of it already may still be consumed.
+    ///
+    /// # Errors
+    /// When the client was shut down.
+    pub async fn unsubscribe(&self, topic: impl AsRef<str>) -> Result<(), ClientError> {
+        let topic: Arc<str> = topic.as_ref().into();
+        self.rebalance.do_send(Unsubscribe { topic: Arc::clone(&topic) });
+        self.want(topic, None).await
+    }
+
+    async fn want(&self, topic: Arc<str>, subscription: Option<Arc<Subscription>>) -> Result<(), ClientError> {
+        let wanted = self.shares.send(Want { topic, subscription }).await.map_err(|_| ClientError::ShutDown)?;
+        self.core.resubscribe(consumer_data(&self.options, wanted)).await?;
+        self.core.beat_now().await
+    }
+
     /// Pulls nothing more until [`Self::resume`]. What was pulled is still consumed.
     pub fn suspend(&self) {
         self.shares.do_send(SetFlow(FlowState::Suspended));
@@ -189,9 +244,9 @@ impl PushConsumer {
         self.left = true;
         self.rebalance.do_send(Retire);
         self.suspend();
-        self.desk.close(self.patience).await;
+        self.desk.close(self.options.patience).await;
         self.shares.send(Finish).await.map_err(|_| ClientError::ShutDown)?;
-        self.core.leave(Leave::Consumer(self.group.clone())).await
+        self.core.leave(Leave::Consumer(self.options.group.clone())).await
     }
 
     /// Ends what was started for a consumer that never joined.
@@ -207,13 +262,13 @@ impl Drop for PushConsumer {
         if !self.left {
             self.rebalance.do_send(Retire);
             self.shares.do_send(Finish);
-            self.core.leave_later(Leave::Consumer(self.group.clone()));
+            self.core.leave_later(Leave::Consumer(self.options.group.clone()));
         }
     }
 }
 
 impl std::fmt::Debug for PushConsumer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PushConsumer").field("group", &self.group).finish_non_exhaustive()
+        f.debug_struct("PushConsumer").field("group", &self.options.group).finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! How a push consumer behaves.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::backlog::FlowLimits;
@@ -33,11 +34,28 @@ pub enum YoungTopics {
     AsAsked,
 }
 
+/// Who of a group gets a message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum MessageModel {
+    /// One of its members; the group's offsets are at the brokers.
+    #[default]
+    Clustering,
+    /// Each of them. Each keeps its own offsets in a file, and what a listener gives back is dropped.
+    Broadcasting {
+        /// The file is `<clientId>/<group>/offsets.json` in this directory, else in `~/.rocketmq_offsets`. The client id
+        /// in it is the machine's address and the client's [`instance`](crate::client::ClientOptions::instance), else
+        /// `DEFAULT`, as RocketMQ has it: two consumers of one group on one machine need instances or directories of
+        /// their own.
+        directory: Option<PathBuf>,
+    },
+}
+
 /// Options of a [`PushConsumer`](crate::client::PushConsumer). The defaults are RocketMQ's.
 #[derive(Debug, Clone)]
 pub struct PushOptions {
     /// The consumers that share the work; all of them must subscribe to the same.
     pub group: String,
+    pub model: MessageModel,
     pub start_from: StartFrom,
     pub young_topics: YoungTopics,
     /// How queues are shared out; the same for all members.
@@ -63,6 +81,7 @@ impl PushOptions {
     pub fn new(group: impl Into<String>) -> Self {
         Self {
             group: group.into(),
+            model: MessageModel::default(),
             start_from: StartFrom::default(),
             young_topics: YoungTopics::default(),
             strategy: Strategy::default(),
@@ -74,6 +93,10 @@ impl PushOptions {
             retry_delay: Duration::from_secs(5),
             patience: Duration::from_secs(10),
         }
+    }
+
+    pub(in crate::client) fn broadcasts(&self) -> bool {
+        self.model != MessageModel::Clustering
     }
 
     pub(in crate::client) fn check(&self) -> Result<(), ClientError> {

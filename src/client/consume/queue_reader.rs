@@ -13,10 +13,10 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::backlog::Backlog;
+use super::beginning::Beginning;
 use super::desk::{Desk, Outcome, Returned, Returns};
-use super::offsets::Uncommitted;
 use super::pull::{Pull, Pulled};
-use super::push_options::{PushOptions, StartFrom, YoungTopics};
+use super::push_options::PushOptions;
 use super::received::ReceivedMessage;
 use super::subscription::Subscription;
 use crate::client::error::ClientError;
@@ -45,7 +45,7 @@ impl Progress {
         Some(self.0.load(Ordering::Acquire)).filter(|offset| *offset >= 0)
     }
 
-    fn set(&self, offset: i64) {
+    pub(in crate::client) fn set(&self, offset: i64) {
         self.0.store(offset, Ordering::Release);
     }
 }
@@ -72,8 +72,7 @@ pub(in crate::client) struct Reading {
     pub(in crate::client) desk: Arc<Desk>,
     pub(in crate::client) queue: Arc<MessageQueue>,
     pub(in crate::client) progress: Arc<Progress>,
-    /// Wait before the first question.
-    pub(in crate::client) grace: Duration,
+    pub(in crate::client) beginning: Beginning,
 }
 
 pub(in crate::client) struct QueueReader {
@@ -96,7 +95,10 @@ impl QueueReader {
 
     fn begin(&mut self, ctx: &mut Context<Self>) {
         let reading = self.reading.clone();
-        let start = async move { start_offset(&reading).await };
+        let start = async move {
+            let Reading { core, options, queue, beginning, .. } = &reading;
+            beginning.offset(core, &options.group, queue).await
+        };
         ctx.spawn(start.into_actor(self).map(|start, reader, ctx| match start {
             Ok(offset) => {
                 reader.backlog = Some(Backlog::new(offset));
@@ -129,7 +131,7 @@ impl QueueReader {
             subscription: Arc::clone(&self.reading.subscription),
             queue: Arc::clone(&self.reading.queue),
             offset: backlog.next(),
-            commit: backlog.committable(),
+            commit: if self.reading.options.broadcasts() { 0 } else { backlog.committable() },
             count: i32::from(self.reading.options.pull_batch),
             hold: HOLD,
             broker_id: self.broker_id,
@@ -176,12 +178,20 @@ impl QueueReader {
         ctx.run_later(wait, Self::pull);
     }
 
+    fn finish(&mut self, batch: &[ReceivedMessage]) {
+        if let Some(backlog) = &mut self.backlog {
+            batch.iter().for_each(|message| backlog.finish(message.queue_offset));
+        }
+    }
+
     fn collect(&mut self, ctx: &mut Context<Self>) {
         for (batch, outcome) in self.returns.take() {
             match outcome {
-                Outcome::Consumed => {
-                    let backlog = self.backlog.as_mut();
-                    backlog.into_iter().for_each(|b| batch.iter().for_each(|message| b.finish(message.queue_offset)));
+                Outcome::Consumed => self.finish(&batch),
+                Outcome::Later if self.reading.options.broadcasts() => {
+                    // There is no group that could take them over: RocketMQ's rule.
+                    tracing::warn!(queue = %self.reading.queue, messages = batch.len(), "given back while broadcasting: dropped");
+                    self.finish(&batch);
                 }
                 Outcome::Later => {
                     ctx.run_later(self.reading.options.retry_delay, move |reader, _| reader.hand_out(again(batch)));
@@ -198,31 +208,11 @@ fn again(mut batch: Vec<ReceivedMessage>) -> Vec<ReceivedMessage> {
     batch
 }
 
-/// What the group committed, else what the consumer chose for new groups.
-async fn start_offset(reading: &Reading) -> Result<i64, ClientError> {
-    let Reading { core, options, queue, .. } = reading;
-    let uncommitted = match options.young_topics {
-        YoungTopics::FromTheirStart => Uncommitted::MayBeZero,
-        YoungTopics::AsAsked => Uncommitted::IsNone,
-    };
-    if let Some(offset) = core.committed(&options.group, queue, uncommitted).await? {
-        return Ok(offset);
-    }
-    let is_retry = queue.topic.starts_with("%RETRY%");
-    match options.start_from {
-        StartFrom::First => core.min_offset(queue).await,
-        StartFrom::Last if is_retry => Ok(0),
-        StartFrom::Last => core.max_offset(queue).await,
-        StartFrom::Time(_) if is_retry => core.max_offset(queue).await,
-        StartFrom::Time(timestamp_ms) => core.offset_at(queue, timestamp_ms).await,
-    }
-}
-
 impl Actor for QueueReader {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_later(self.reading.grace, Self::begin);
+        ctx.run_later(self.reading.beginning.grace, Self::begin);
     }
 }
 

@@ -1,7 +1,8 @@
-//! The queues that a push consumer has now.
+//! The queues that a consumer has now.
 //!
-//! Owns the readers of its queues and what was committed of each. Hears its share of each topic from rebalancing, whose
-//! surveys it takes, and the clock (every 5 s). Tells brokers the offsets.
+//! Owns which they are, their readers, what was committed of each, and the file of a broadcasting consumer. Hears its
+//! share of each topic from rebalancing, whose surveys it takes, or from the consumer's handle, and the clock (every
+//! 5 s). Tells brokers the offsets; tells a pull consumer's handle, which reads by itself, what it has.
 //!
 //! Invariants: one reader a queue; a queue that goes to another member is committed at once, and read no further.
 
@@ -11,19 +12,19 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
+use super::beginning::{Beginning, Stored};
 use super::desk::Desk;
-use super::push_options::PushOptions;
+use super::local_offsets::LocalOffsets;
+use super::push_options::{PushOptions, StartFrom, YoungTopics};
 use super::queue_reader::{Close, Flow, Progress, QueueReader, Reading};
 use super::subscription::Subscription;
+use super::survey::{Company, survey};
 use crate::actors::rebalance::{Assigned, Survey, View};
-use crate::client::error::{Access, ClientError};
-use crate::client::hub::{Hub, ask, unreadable};
-use crate::client::routes::Purpose;
-use crate::protocol::body::Body;
-use crate::protocol::body::clients::ConsumerList;
-use crate::protocol::code::RequestCode;
-use crate::protocol::header::clients::GetConsumerListByGroupRequest;
+use crate::client::hub::Hub;
+use crate::protocol::body::clients::SubscriptionData;
 use crate::protocol::names::RETRY_PREFIX;
 use crate::rules::assignment::MessageQueue;
 
@@ -41,6 +42,21 @@ pub(in crate::client) enum FlowState {
     Suspended,
 }
 
+/// From the consumer's handle: this is wanted of a topic from now on, or the topic no longer. Answered with all that is
+/// wanted, as brokers are told.
+#[derive(Message)]
+#[rtype(result = "Vec<SubscriptionData>")]
+pub(in crate::client) struct Want {
+    pub(in crate::client) topic: Arc<str>,
+    pub(in crate::client) subscription: Option<Arc<Subscription>>,
+}
+
+/// From a pull consumer's handle: it reads these queues and no others. Answered when those that it gave up are
+/// committed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::client) struct Hold(pub(in crate::client) BTreeMap<MessageQueue, Arc<Progress>>);
+
 /// From the consumer's handle: which queues are read now?
 #[derive(Message)]
 #[rtype(result = "Vec<MessageQueue>")]
@@ -56,87 +72,154 @@ pub(in crate::client) struct Positions;
 #[rtype(result = "()")]
 pub(in crate::client) struct Finish;
 
+/// A queue that a pull consumer's handle is to read.
+#[derive(Debug, Clone)]
+pub(in crate::client) struct Place {
+    pub(in crate::client) subscription: Arc<Subscription>,
+    pub(in crate::client) progress: Arc<Progress>,
+    pub(in crate::client) beginning: Beginning,
+}
+
+/// What a pull consumer's handle is to read: always the latest.
+pub(in crate::client) type Places = BTreeMap<MessageQueue, Place>;
+
+/// Who reads the queues.
+pub(in crate::client) enum Readers {
+    /// An actor each, for a listener.
+    Push(Arc<PushOptions>, Arc<Desk>),
+    /// The handle of a pull consumer.
+    Pull(watch::Sender<Arc<Places>>),
+}
+
+/// What a consumer is, as far as its shares go.
+pub(in crate::client) struct Sharer {
+    pub(in crate::client) core: Arc<Hub>,
+    pub(in crate::client) group: String,
+    pub(in crate::client) start_from: StartFrom,
+    pub(in crate::client) young_topics: YoungTopics,
+    /// `None`: nothing is committed unless the handle does it.
+    pub(in crate::client) commit_interval: Option<Duration>,
+    /// Of a broadcasting consumer.
+    pub(in crate::client) local: Option<LocalOffsets>,
+    pub(in crate::client) readers: Readers,
+}
+
 struct Held {
-    reader: Addr<QueueReader>,
+    reader: Option<Addr<QueueReader>>,
+    place: Option<Place>,
     progress: Arc<Progress>,
     committed: Option<i64>,
 }
 
 pub(in crate::client) struct Shares {
-    core: Arc<Hub>,
-    options: Arc<PushOptions>,
+    sharer: Sharer,
     subscriptions: BTreeMap<Arc<str>, Arc<Subscription>>,
-    desk: Arc<Desk>,
     held: BTreeMap<MessageQueue, Held>,
     /// Topics of which a first share was computed.
     shared: BTreeSet<Arc<str>>,
     flow: FlowState,
+    /// The last write of the file of offsets.
+    writing: Option<JoinHandle<()>>,
 }
 
 impl Shares {
-    pub(in crate::client) fn new(
-        core: Arc<Hub>,
-        options: Arc<PushOptions>,
-        subscriptions: BTreeMap<Arc<str>, Arc<Subscription>>,
-        desk: Arc<Desk>,
-    ) -> Self {
-        Self {
-            core,
-            options,
-            subscriptions,
-            desk,
-            held: BTreeMap::new(),
-            shared: BTreeSet::new(),
-            flow: FlowState::Flowing,
-        }
+    pub(in crate::client) fn new(sharer: Sharer, subscriptions: BTreeMap<Arc<str>, Arc<Subscription>>) -> Self {
+        let (held, shared) = (BTreeMap::new(), BTreeSet::new());
+        Self { sharer, subscriptions, held, shared, flow: FlowState::Flowing, writing: None }
     }
 
     fn assigned(&mut self, Assigned { topic, queues, members }: Assigned) {
-        let Some(subscription) = self.subscriptions.get(&topic).cloned() else {
-            return;
-        };
-        self.shared.insert(Arc::clone(&topic));
         let lost: Vec<_> = self.held.keys().filter(|q| q.topic == topic && !queues.contains(q)).cloned().collect();
         for queue in lost {
-            if let Some(held) = self.held.remove(&queue) {
-                drop(actix::spawn(give_up(Arc::clone(&self.core), self.options.group.clone(), queue, held)));
+            drop(actix::spawn(self.lose(queue)));
+        }
+        if let Some(subscription) = self.subscriptions.get(&topic).cloned() {
+            self.shared.insert(Arc::clone(&topic));
+            for queue in queues {
+                if !self.held.contains_key(&queue) {
+                    let grace = if members > 1 { HANDOVER_GRACE } else { Duration::ZERO };
+                    let held = self.read(&queue, Arc::clone(&subscription), grace);
+                    self.held.insert(queue, held);
+                }
             }
         }
-        for queue in queues {
-            if !self.held.contains_key(&queue) {
-                let grace = if members > 1 { HANDOVER_GRACE } else { Duration::ZERO };
-                let held = self.read(&queue, Arc::clone(&subscription), grace);
-                self.held.insert(queue, held);
-            }
-        }
+        self.publish();
     }
 
     fn read(&self, queue: &MessageQueue, subscription: Arc<Subscription>, grace: Duration) -> Held {
+        let Sharer { core, start_from, young_topics, local, .. } = &self.sharer;
         let progress = Arc::new(Progress::unknown());
-        let reader = QueueReader::start(Reading {
-            core: Arc::clone(&self.core),
-            options: Arc::clone(&self.options),
-            subscription,
-            desk: Arc::clone(&self.desk),
-            queue: Arc::new(queue.clone()),
-            progress: Arc::clone(&progress),
-            grace,
-        });
-        if self.flow == FlowState::Suspended {
-            reader.do_send(Flow::Suspend);
+        let stored = local.as_ref().map_or(Stored::AtBroker, |local| Stored::Here(local.of(queue)));
+        let beginning = Beginning { start_from: *start_from, young_topics: *young_topics, stored, grace };
+        let (reader, place) = match &self.sharer.readers {
+            Readers::Push(options, desk) => {
+                let reader = QueueReader::start(Reading {
+                    core: Arc::clone(core),
+                    options: Arc::clone(options),
+                    subscription,
+                    desk: Arc::clone(desk),
+                    queue: Arc::new(queue.clone()),
+                    progress: Arc::clone(&progress),
+                    beginning,
+                });
+                if self.flow == FlowState::Suspended {
+                    reader.do_send(Flow::Suspend);
+                }
+                (Some(reader), None)
+            }
+            Readers::Pull(_) => (None, Some(Place { subscription, progress: Arc::clone(&progress), beginning })),
+        };
+        Held { reader, place, progress, committed: None }
+    }
+
+    /// Tells the handle that reads by itself.
+    fn publish(&self) {
+        if let Readers::Pull(places) = &self.sharer.readers {
+            let place = |(queue, held): (&MessageQueue, &Held)| Some((queue.clone(), held.place.clone()?));
+            places.send_replace(Arc::new(self.held.iter().filter_map(place).collect()));
         }
-        Held { reader, progress, committed: None }
+    }
+
+    /// Ends the reader of a queue and commits how far it came.
+    fn lose(&mut self, queue: MessageQueue) -> impl Future<Output = ()> + use<> {
+        let held = self.held.remove(&queue);
+        let Sharer { core, group, local, commit_interval, .. } = &mut self.sharer;
+        if let (Some(local), Some(offset)) =
+            (local.as_mut(), held.as_ref().and_then(|held| held.progress.committable()))
+        {
+            local.set(&queue, offset);
+        }
+        let at_broker = local.is_none() && commit_interval.is_some();
+        let (core, group) = (Arc::clone(core), group.clone());
+        async move {
+            let Some(held) = held else {
+                return;
+            };
+            if let Some(reader) = &held.reader {
+                // A reader that is gone already has published all it knew.
+                let _ = reader.send(Close).await;
+            }
+            let committable = held.progress.committable();
+            if let Some(offset) = committable.filter(|_| at_broker && committable != held.committed)
+                && let Err(error) = core.commit(&group, &queue, offset).await
+            {
+                tracing::warn!(%queue, %error, "the last offset was not committed; its messages come again");
+            }
+        }
     }
 
     /// Commits what has moved since the last time.
     fn commit(&mut self, ctx: &mut Context<Self>) {
+        if self.sharer.local.is_some() {
+            return self.keep();
+        }
         for (queue, held) in &mut self.held {
             let committable = held.progress.committable();
             let Some(offset) = committable.filter(|_| committable != held.committed) else {
                 continue;
             };
             held.committed = committable;
-            let (core, group, queue) = (Arc::clone(&self.core), self.options.group.clone(), queue.clone());
+            let (core, group, queue) = (Arc::clone(&self.sharer.core), self.sharer.group.clone(), queue.clone());
             let me = ctx.address();
             drop(actix::spawn(async move {
                 if let Err(error) = core.commit(&group, &queue, offset).await {
@@ -144,6 +227,23 @@ impl Shares {
                     me.do_send(NotCommitted(queue));
                 }
             }));
+        }
+    }
+
+    /// Writes the file of offsets, unless the last write still goes on.
+    fn keep(&mut self) {
+        let Some(local) = &mut self.sharer.local else {
+            return;
+        };
+        for (queue, held) in &self.held {
+            if let Some(offset) = held.progress.committable() {
+                local.set(queue, offset);
+            }
+        }
+        if self.writing.as_ref().is_none_or(JoinHandle::is_finished)
+            && let Some(write) = local.pending_write()
+        {
+            self.writing = Some(tokio::task::spawn_blocking(write));
         }
     }
 
@@ -157,8 +257,37 @@ impl Shares {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        self.commit(ctx);
-        ctx.run_later(self.options.commit_interval, Self::tick);
+        if let Some(interval) = self.sharer.commit_interval {
+            self.commit(ctx);
+            ctx.run_later(interval, Self::tick);
+        }
+    }
+
+    fn finish(&mut self) -> impl Future<Output = ()> + use<> {
+        let progress: Vec<_> =
+            self.held.iter().map(|(queue, held)| (queue.clone(), Arc::clone(&held.progress))).collect();
+        let queues: Vec<_> = self.held.keys().cloned().collect();
+        let ends: Vec<_> = queues.into_iter().map(|queue| self.lose(queue)).collect();
+        let (local, writing) = (self.sharer.local.take(), self.writing.take());
+        async move {
+            join_all(ends).await;
+            if let Some(writing) = writing {
+                // A write that panicked has said so.
+                let _ = writing.await;
+            }
+            let Some(mut local) = local else {
+                return;
+            };
+            // Only now, when readers know what listeners did last.
+            for (queue, progress) in progress {
+                if let Some(offset) = progress.committable() {
+                    local.set(&queue, offset);
+                }
+            }
+            if let Some(write) = local.pending_write() {
+                let _ = tokio::task::spawn_blocking(write).await;
+            }
+        }
     }
 }
 
@@ -167,68 +296,22 @@ impl Shares {
 #[rtype(result = "()")]
 struct NotCommitted(MessageQueue);
 
-/// Ends a reader and commits how far it came.
-async fn give_up(core: Arc<Hub>, group: String, queue: MessageQueue, held: Held) {
-    // A reader that is gone already has published all it knew.
-    let _ = held.reader.send(Close).await;
-    let committable = held.progress.committable();
-    if let Some(offset) = committable.filter(|_| committable != held.committed)
-        && let Err(error) = core.commit(&group, &queue, offset).await
-    {
-        tracing::warn!(%queue, %error, "the last offset was not committed; its messages come again");
-    }
-}
-
-/// All queues and members, as name servers and one of the topic's brokers know them.
-async fn view(core: &Hub, group: &str, topic: &Arc<str>) -> Result<View, ClientError> {
-    let route = core.route(topic, Purpose::Existing).await?;
-    let queues: Vec<_> = route.readable.iter().map(|queue| MessageQueue::clone(queue)).collect();
-    let Some(queue) = route.readable.first() else {
-        return Err(ClientError::NoQueue { topic: topic.to_string(), access: Access::Read });
-    };
-    let mut members = members(core, group, &queue.broker).await;
-    // Every broker of the topic knows all members; one of them may be down.
-    for broker in route.brokers.keys().filter(|broker| ***broker != *queue.broker) {
-        if members.is_err() {
-            members = self::members(core, group, broker).await;
-        }
-    }
-    Ok(View { topic: Arc::clone(topic), queues, members: members? })
-}
-
-async fn members(core: &Hub, group: &str, broker: &str) -> Result<Vec<String>, ClientError> {
-    let channel = core.master(broker).await?;
-    let header = GetConsumerListByGroupRequest { consumer_group: group.to_owned() };
-    let code = RequestCode::GetConsumerListByGroup;
-    let reply = ask(&channel, code, &header, b"", core.options.request_timeout).await?;
-    let list = ConsumerList::decode(&reply.body).map_err(|error| unreadable(&channel, error))?;
-    Ok(list.consumer_id_list)
-}
-
 impl Actor for Shares {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_later(self.options.commit_interval, Self::tick);
+        if let Some(interval) = self.sharer.commit_interval {
+            ctx.run_later(interval, Self::tick);
+        }
     }
 }
 
 impl Handler<Survey> for Shares {
     type Result = ResponseFuture<Vec<View>>;
 
-    fn handle(&mut self, survey: Survey, _: &mut Context<Self>) -> ResponseFuture<Vec<View>> {
-        let (core, options) = (Arc::clone(&self.core), Arc::clone(&self.options));
-        Box::pin(async move {
-            let views = survey.topics.iter().map(|topic| view(&core, &options.group, topic));
-            let mut known = Vec::new();
-            for (topic, view) in survey.topics.iter().zip(join_all(views).await) {
-                match view {
-                    Ok(view) => known.push(view),
-                    Err(error) => tracing::debug!(%topic, %error, "queues and members are not known"),
-                }
-            }
-            known
-        })
+    fn handle(&mut self, asked: Survey, _: &mut Context<Self>) -> ResponseFuture<Vec<View>> {
+        let company = if self.sharer.local.is_some() { Company::Alone } else { Company::Group };
+        Box::pin(survey(Arc::clone(&self.sharer.core), self.sharer.group.clone(), company, asked))
     }
 }
 
@@ -237,6 +320,32 @@ impl Handler<Assigned> for Shares {
 
     fn handle(&mut self, assigned: Assigned, _: &mut Context<Self>) {
         self.assigned(assigned);
+    }
+}
+
+impl Handler<Want> for Shares {
+    type Result = Vec<SubscriptionData>;
+
+    fn handle(&mut self, Want { topic, subscription }: Want, _: &mut Context<Self>) -> Vec<SubscriptionData> {
+        self.shared.remove(&topic);
+        match subscription {
+            Some(subscription) => self.subscriptions.insert(topic, subscription),
+            None => self.subscriptions.remove(&topic),
+        };
+        self.subscriptions.values().map(|subscription| subscription.data()).collect()
+    }
+}
+
+impl Handler<Hold> for Shares {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Hold(queues): Hold, _: &mut Context<Self>) -> ResponseFuture<()> {
+        let lost: Vec<_> = self.held.keys().filter(|queue| !queues.contains_key(queue)).cloned().collect();
+        let ends: Vec<_> = lost.into_iter().map(|queue| self.lose(queue)).collect();
+        for (queue, progress) in queues {
+            self.held.entry(queue).or_insert(Held { reader: None, place: None, progress, committed: None });
+        }
+        Box::pin(async move { drop(join_all(ends).await) })
     }
 }
 
@@ -255,8 +364,8 @@ impl Handler<SetFlow> for Shares {
 
     fn handle(&mut self, SetFlow(flow): SetFlow, _: &mut Context<Self>) {
         self.flow = flow;
-        for held in self.held.values() {
-            held.reader.do_send(if flow == FlowState::Suspended { Flow::Suspend } else { Flow::Resume });
+        for reader in self.held.values().filter_map(|held| held.reader.as_ref()) {
+            reader.do_send(if flow == FlowState::Suspended { Flow::Suspend } else { Flow::Resume });
         }
     }
 }
@@ -281,12 +390,7 @@ impl Handler<Finish> for Shares {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Finish, ctx: &mut Context<Self>) -> ResponseFuture<()> {
-        let (core, group) = (Arc::clone(&self.core), self.options.group.clone());
-        let held = std::mem::take(&mut self.held);
         ctx.stop();
-        Box::pin(async move {
-            let ends = held.into_iter().map(|(queue, held)| give_up(Arc::clone(&core), group.clone(), queue, held));
-            join_all(ends).await;
-        })
+        Box::pin(self.finish())
     }
 }

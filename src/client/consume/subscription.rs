@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::received::ReceivedMessage;
-use crate::client::parcel::now_ms;
+use crate::client::error::ClientError;
+use crate::client::produce::parcel::now_ms;
 use crate::protocol::body::clients::SubscriptionData;
 use crate::protocol::hash::hash;
+use crate::protocol::names::{DERIVED_TOPIC_BYTES_MAX, check_name};
 
 /// Which messages of a topic a consumer wants.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,6 +54,14 @@ impl Subscription {
             _ => Vec::new(),
         };
         Self { topic: topic.into(), expression: expression.to_owned(), expression_type, tags, version: now_ms() }
+    }
+
+    /// # Errors
+    /// When no broker would take the topic's name.
+    pub(in crate::client) fn checked(topic: &str, filter: &Filter) -> Result<Arc<Self>, ClientError> {
+        let named = check_name(topic, DERIVED_TOPIC_BYTES_MAX);
+        named.map_err(|reason| ClientError::Name { kind: "topic", name: topic.to_owned(), reason })?;
+        Ok(Arc::new(Self::new(topic, filter)))
     }
 
     /// Brokers filter tags by their hash; two tags may share one.

@@ -9,6 +9,8 @@ public final class Vectors {
         Frames.write(directory);
         Texts.write(directory);
         Records.write(directory);
+        Assignments.write(directory);
+        LocalOffsets.write(directory);
         System.exit(0);
     }
 }

@@ -1,0 +1,307 @@
+//! The way of one parcel to a broker: which queue, which try, and what came back.
+
+use std::borrow::Cow;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::faults::{Ended, Faults};
+use super::parcel::Parcel;
+use super::producer_options::{ProducerOptions, Target};
+use crate::client::error::{Access, ClientError};
+use crate::client::hub::{Hub, refused, unreadable};
+use crate::client::link::BACK_OFF_MIN;
+use crate::client::message::{SendReceipt, SendStatus};
+use crate::client::route::{NEW_TOPIC_QUEUES, Route};
+use crate::client::routes::Purpose;
+use crate::protocol::code::{RequestCode, ResponseCode};
+use crate::protocol::hash::hash;
+use crate::protocol::header::send::{SendMessageRequestV2, SendMessageResponse};
+use crate::protocol::names::AUTO_CREATE_TOPIC;
+use crate::protocol::properties::MSG_REGION;
+use crate::remoting::channel::{Channel, Reply};
+use crate::remoting::error::ChannelError;
+use crate::rules::assignment::MessageQueue;
+
+/// What all sends of a producer share.
+#[derive(Debug)]
+pub(in crate::client) struct Courier {
+    pub(in crate::client) core: Arc<Hub>,
+    pub(in crate::client) options: ProducerOptions,
+    turn: AtomicUsize,
+    faults: Faults,
+}
+
+/// What tries before this one met.
+#[derive(Default)]
+struct Past {
+    broker: Option<Arc<str>>,
+    trouble: Option<ClientError>,
+}
+
+impl Courier {
+    pub(in crate::client) fn new(core: Arc<Hub>, options: ProducerOptions) -> Self {
+        // By chance, so that many producers do not begin with the same queue.
+        let turn = AtomicUsize::new(RandomState::new().hash_one(&core.client_id) as usize >> 1);
+        let faults = Faults::new(options.avoid_slow_brokers);
+        Self { core, options, turn, faults }
+    }
+
+    pub(in crate::client) fn deadline(&self) -> Instant {
+        Instant::now() + self.options.send_timeout
+    }
+
+    /// Tries until a broker took the parcel, one refused for good, tries are used up or the time is.
+    pub(in crate::client) async fn deliver(
+        &self,
+        parcel: &Parcel,
+        target: Target<'_>,
+        deadline: Instant,
+    ) -> Result<SendReceipt, ClientError> {
+        let mut left = match target {
+            Target::Any => self.options.retries,
+            _ => self.options.retries_in_place,
+        };
+        let mut past = Past::default();
+        loop {
+            let error = match self.attempt(parcel, &target, &mut past, (deadline, left)).await {
+                Ok(receipt) => return Ok(receipt),
+                Err(error) => error,
+            };
+            if Instant::now() >= deadline {
+                return Err(self.late(Some(past.trouble.take().unwrap_or(error))));
+            }
+            let worth = match target {
+                Target::Any => is_worth_another_try(&error),
+                _ => is_no_answer(&error),
+            };
+            if !worth || left == 0 {
+                return Err(error);
+            }
+            left -= 1;
+            tracing::debug!(topic = %parcel.topic, %error, "send failed, it is tried again");
+            past.trouble = Some(error);
+        }
+    }
+
+    /// Hands a parcel to the network.
+    pub(in crate::client) async fn hand_over(
+        &self,
+        parcel: &Parcel,
+        target: Target<'_>,
+        deadline: Instant,
+    ) -> Result<(), ClientError> {
+        let sending = async {
+            let route = self.core.route(&parcel.topic, Purpose::Publish).await?;
+            let queue = self.choose(&route, &parcel.topic, &target, None)?;
+            let channel = self.core.master(&queue.broker).await?;
+            let header = self.header(parcel, &queue);
+            channel.oneway(code_of(parcel), &header, &parcel.body, self.options.send_timeout).await?;
+            Ok(())
+        };
+        timeout_at(deadline, sending).await.unwrap_or_else(|_| Err(self.late(None)))
+    }
+
+    pub(in crate::client) fn late(&self, trouble: Option<ClientError>) -> ClientError {
+        let trouble = trouble.map_or_else(|| "no answer came".to_owned(), |error| error.to_string());
+        ClientError::Timeout { what: "sending", after: self.options.send_timeout, trouble }
+    }
+
+    /// One try, of which so many are left after this one.
+    async fn attempt(
+        &self,
+        parcel: &Parcel,
+        target: &Target<'_>,
+        past: &mut Past,
+        (deadline, left): (Instant, usize),
+    ) -> Result<SendReceipt, ClientError> {
+        let (queue, channel) = self.way(parcel, target, past, deadline).await?;
+        let begun = Instant::now();
+        let mut wait = deadline.saturating_duration_since(begun);
+        if left > 0 {
+            wait = self.options.try_timeout.map_or(wait, |limit| limit.min(wait));
+        }
+        let header = self.header(parcel, &queue);
+        // The channel keeps the time, so that a send has one timer and not two.
+        let reply = channel.request(code_of(parcel), &header, &parcel.body, wait).await;
+        let received = reply.map_err(ClientError::from).and_then(|reply| receipt(&channel, &reply, parcel, &queue));
+        if self.faults.enabled() {
+            self.faults.note(&queue.broker, verdict(&received, begun.elapsed()));
+        }
+        received
+    }
+
+    /// Queue and connection; without a pause or a timer where both are known.
+    async fn way(
+        &self,
+        parcel: &Parcel,
+        target: &Target<'_>,
+        past: &mut Past,
+        deadline: Instant,
+    ) -> Result<(Arc<MessageQueue>, Channel), ClientError> {
+        if past.trouble.is_none()
+            && let Some(route) = self.core.known_route(&parcel.topic)
+        {
+            let queue = self.choose(&route, &parcel.topic, target, None)?;
+            past.broker = Some(Arc::clone(&queue.broker));
+            if let Some(channel) = self.core.open_master(&queue.broker) {
+                return Ok((queue, channel));
+            }
+            return timeout_at(deadline, self.reach(queue)).await.unwrap_or_else(|_| Err(self.late(None)));
+        }
+        let search = async {
+            let route = match past.trouble {
+                // The broker may have gone and the name servers know it already.
+                Some(_) => self.core.fresh_route(&parcel.topic, Purpose::Publish).await?,
+                None => self.core.route(&parcel.topic, Purpose::Publish).await?,
+            };
+            let queue = self.choose(&route, &parcel.topic, target, past.broker.as_deref())?;
+            if past.broker.replace(Arc::clone(&queue.broker)).is_some_and(|last| last == queue.broker) {
+                // There is no other: give it the time that a new connection is given.
+                sleep_until(Instant::now() + BACK_OFF_MIN).await;
+            }
+            self.reach(queue).await
+        };
+        timeout_at(deadline, search).await.unwrap_or_else(|_| Err(self.late(None)))
+    }
+
+    async fn reach(&self, queue: Arc<MessageQueue>) -> Result<(Arc<MessageQueue>, Channel), ClientError> {
+        match self.core.master(&queue.broker).await {
+            Ok(channel) => Ok((queue, channel)),
+            Err(error) => {
+                self.faults.note(&queue.broker, Ended::Failed);
+                Err(error)
+            }
+        }
+    }
+
+    /// The queue of a message whose target is not any queue.
+    pub(in crate::client) fn choose(
+        &self,
+        route: &Route,
+        topic: &str,
+        target: &Target<'_>,
+        avoid: Option<&str>,
+    ) -> Result<Arc<MessageQueue>, ClientError> {
+        let queues = &route.writable;
+        let index = match target {
+            Target::Queue(queue) => return Ok(Arc::new((*queue).clone())),
+            Target::Key(key) => {
+                (hash(key) % i32::try_from(queues.len().max(1)).unwrap_or(i32::MAX)).unsigned_abs() as usize
+            }
+            Target::Select(select) => select(queues),
+            Target::Any => self.next_of(queues, avoid),
+        };
+        let queue = index.checked_rem(queues.len()).and_then(|index| queues.get(index));
+        queue.cloned().ok_or_else(|| ClientError::NoQueue { topic: topic.to_owned(), access: Access::Write })
+    }
+
+    /// The next in turn whose broker is neither the one to avoid nor, where that is asked for, slow or failing.
+    fn next_of(&self, queues: &[Arc<MessageQueue>], avoid: Option<&str>) -> usize {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let other = |queue: &MessageQueue| avoid != Some(queue.broker.as_ref());
+        let available = |queue: &MessageQueue| other(queue) && self.faults.is_available(&queue.broker);
+        let reachable = |queue: &MessageQueue| other(queue) && self.faults.is_reachable(&queue.broker);
+        let first = |fits: &dyn Fn(&MessageQueue) -> bool| {
+            (0..queues.len())
+                .find(|ahead| queues.get(turn.wrapping_add(*ahead) % queues.len()).is_some_and(|q| fits(q)))
+        };
+        let ahead = match (self.faults.enabled(), avoid) {
+            (false, None) => return turn,
+            (false, Some(_)) => first(&other),
+            (true, _) => first(&available).or_else(|| first(&reachable)).or_else(|| first(&other)),
+        };
+        let ahead = ahead.unwrap_or(0);
+        // What was passed over is behind us, or the queue after a gap would get all of the gap's turns.
+        self.turn.fetch_add(ahead, Ordering::Relaxed);
+        turn.wrapping_add(ahead)
+    }
+
+    fn header<'a>(&'a self, parcel: &'a Parcel, queue: &'a MessageQueue) -> SendMessageRequestV2<'a> {
+        SendMessageRequestV2 {
+            producer_group: Cow::Borrowed(&self.options.group),
+            topic: Cow::Borrowed(&parcel.topic),
+            default_topic: Cow::Borrowed(AUTO_CREATE_TOPIC),
+            default_topic_queue_nums: NEW_TOPIC_QUEUES,
+            queue_id: i32::try_from(queue.queue).unwrap_or(i32::MAX),
+            sys_flag: parcel.sys_flag,
+            born_timestamp: parcel.born_timestamp_ms,
+            flag: parcel.flag,
+            properties: Cow::Borrowed(&parcel.properties),
+            reconsume_times: Some(0),
+            unit_mode: Some(false),
+            max_reconsume_times: None,
+            batch: Some(parcel.batch),
+            broker_name: Cow::Borrowed(&queue.broker),
+        }
+    }
+}
+
+fn code_of(parcel: &Parcel) -> i32 {
+    let code = if parcel.batch { RequestCode::SendBatchMessage } else { RequestCode::SendMessageV2 };
+    code.number()
+}
+
+fn verdict(received: &Result<SendReceipt, ClientError>, after: Duration) -> Ended {
+    match received {
+        Ok(_) => Ended::Answered(after),
+        Err(ClientError::Refused { .. }) => Ended::Refused,
+        Err(_) => Ended::Failed,
+    }
+}
+
+/// RocketMQ's list of codes that another broker may not answer with, and everything that is no answer.
+fn is_worth_another_try(error: &ClientError) -> bool {
+    match error {
+        ClientError::Refused { code, .. } => matches!(
+            ResponseCode::from_number(*code),
+            ResponseCode::TopicNotExist
+                | ResponseCode::ServiceNotAvailable
+                | ResponseCode::SystemError
+                | ResponseCode::SystemBusy
+                | ResponseCode::NoPermission
+                | ResponseCode::NoBuyerId
+                | ResponseCode::NotInCurrentUnit
+                | ResponseCode::GoAway
+        ),
+        ClientError::Answer { .. } => true,
+        _ => is_no_answer(error),
+    }
+}
+
+fn is_no_answer(error: &ClientError) -> bool {
+    match error {
+        ClientError::Channel(error) => !matches!(error, ChannelError::TooLong { .. } | ChannelError::Header { .. }),
+        ClientError::NoBroker { .. } => true,
+        _ => false,
+    }
+}
+
+fn receipt(
+    channel: &Channel,
+    reply: &Reply,
+    parcel: &Parcel,
+    queue: &MessageQueue,
+) -> Result<SendReceipt, ClientError> {
+    let status = match ResponseCode::from_number(reply.code) {
+        ResponseCode::Success => SendStatus::Stored,
+        ResponseCode::FlushDiskTimeout => SendStatus::FlushDiskTimeout,
+        ResponseCode::FlushSlaveTimeout => SendStatus::FlushSlaveTimeout,
+        ResponseCode::SlaveNotAvailable => SendStatus::SlaveNotAvailable,
+        _ => return Err(refused(channel, reply)),
+    };
+    let header: SendMessageResponse = reply.header().map_err(|error| unreadable(channel, error))?;
+    let queue_id = u32::try_from(header.queue_id).map_err(|_| unreadable(channel, "a negative queue id"))?;
+    Ok(SendReceipt {
+        status,
+        message_id: parcel.message_id.clone(),
+        offset_message_id: header.msg_id,
+        queue: MessageQueue { queue: queue_id, ..queue.clone() },
+        queue_offset: header.queue_offset,
+        transaction_id: header.transaction_id,
+        region: reply.ext.field(MSG_REGION).map(Cow::into_owned),
+    })
+}

@@ -1,0 +1,299 @@
+//! Sends that travel together: each adds its message to a batch and waits for the batch's answer.
+//!
+//! Owns the lanes: for each topic, chosen queue and wish to wait for the disk, the batch that is being filled and how many are
+//! under way. The lock is held while bytes are copied, never across an await. Each batch has one task, on the client's
+//! thread, which sends it off and tells all who wait in one go; a send costs no task, no timer and no slot of its own.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rustc_hash::FxHashMap;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::delivery::Courier;
+use super::parcel::{self, batch_of, now_ms};
+use super::producer_options::{Gather, Target};
+use crate::client::error::ClientError;
+use crate::client::message::{BODY_BYTES_MAX, Message, SendReceipt};
+use crate::client::routes::Purpose;
+use crate::protocol::batch::{self, BatchEntry};
+use crate::protocol::uniq_key::IdText;
+use crate::rules::assignment::MessageQueue;
+
+/// The owner.
+#[derive(Debug)]
+pub(in crate::client) struct Gatherer {
+    courier: Arc<Courier>,
+    gather: Gather,
+    lanes: Mutex<FxHashMap<String, Vec<Lane>>>,
+    /// Bytes in all batches that have no answer yet.
+    held: AtomicUsize,
+}
+
+/// What may share a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kind {
+    /// `None`: whichever is in turn when the batch leaves.
+    queue: Option<MessageQueue>,
+    wait: bool,
+}
+
+/// Gone when it holds nothing and nothing of it is under way.
+#[derive(Debug)]
+struct Lane {
+    kind: Kind,
+    filling: Option<Filling>,
+    under_way: usize,
+}
+
+/// A batch that still takes messages.
+#[derive(Debug)]
+struct Filling {
+    content: Content,
+    batch: Arc<Batch>,
+    /// For the content, once it is full.
+    full: oneshot::Sender<Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    body: Vec<u8>,
+    ids: Vec<IdText>,
+}
+
+/// What those wait for whose messages are in it.
+#[derive(Debug, Default)]
+struct Batch {
+    outcome: OnceLock<Result<Stored, ClientError>>,
+    done: Notify,
+    /// Nothing of its lane is under way any more.
+    idle: Notify,
+}
+
+#[derive(Debug)]
+struct Stored {
+    receipt: SendReceipt,
+    count: usize,
+}
+
+/// A batch's task: what it needs to send it off.
+struct Departure {
+    gatherer: Arc<Gatherer>,
+    topic: String,
+    kind: Kind,
+    batch: Tells,
+    /// Nothing of the lane was under way when it began.
+    idle: bool,
+    deadline: Instant,
+    leaves_at: Instant,
+}
+
+/// Tells all who wait, also when the client's thread ends under the task.
+struct Tells(Arc<Batch>);
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        // Set already when all went well.
+        let _ = self.0.outcome.set(Err(ClientError::ShutDown));
+        self.0.done.notify_waiters();
+    }
+}
+
+impl Gatherer {
+    pub(in crate::client) fn new(courier: Arc<Courier>, gather: Gather) -> Arc<Self> {
+        Arc::new(Self { courier, gather, lanes: Mutex::default(), held: AtomicUsize::new(0) })
+    }
+
+    /// Whether the message may travel with others and there is room for it.
+    pub(in crate::client) fn takes(&self, message: &Message) -> bool {
+        let bytes = message.body().len();
+        let lone = bytes >= self.gather.bytes || bytes >= self.courier.options.compress_from_bytes;
+        !lone && message.fits_batch() && self.held.load(Ordering::Relaxed) + bytes <= self.gather.held_bytes
+    }
+
+    pub(in crate::client) async fn send(
+        self: &Arc<Self>,
+        message: Message,
+        target: Target<'_>,
+        deadline: Instant,
+    ) -> Result<SendReceipt, ClientError> {
+        let (id, properties) = parcel::entry(&message, &self.courier.core.unique_keys, now_ms())?;
+        let queue = match target {
+            Target::Any => None,
+            Target::Queue(queue) => Some(queue.clone()),
+            _ => Some(self.queue(message.topic(), target, deadline).await?),
+        };
+        let kind = Kind { queue, wait: message.waits_for_store() };
+        let (batch, index) = self.add(&message, (&id, &properties), kind);
+        let done = batch.done.notified();
+        tokio::pin!(done);
+        done.as_mut().enable();
+        if batch.outcome.get().is_none() {
+            done.await;
+        }
+        match batch.outcome.get() {
+            Some(Ok(stored)) => Ok(stored.of(index, &id)),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(ClientError::ShutDown),
+        }
+    }
+
+    async fn queue(&self, topic: &str, target: Target<'_>, deadline: Instant) -> Result<MessageQueue, ClientError> {
+        let route = tokio::time::timeout_at(deadline, self.courier.core.route(topic, Purpose::Publish)).await;
+        let route = route.unwrap_or_else(|_| Err(self.courier.late(None)))?;
+        Ok(MessageQueue::clone(&*self.courier.choose(&route, topic, &target, None)?))
+    }
+
+    /// Adds the message to its lane's batch; the batch and the message's place in it.
+    fn add(self: &Arc<Self>, message: &Message, (id, properties): (&IdText, &str), kind: Kind) -> (Arc<Batch>, usize) {
+        let bytes = parcel::entry_bytes(message, properties);
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        let mut lanes = self.lanes();
+        if !lanes.contains_key(message.topic()) {
+            lanes.insert(message.topic().to_owned(), Vec::new());
+        }
+        let Some(lane) = lanes.get_mut(message.topic()).map(|same_topic| lane_of(same_topic, &kind)) else {
+            unreachable!("the topic was added a line above");
+        };
+        if lane.filling.as_ref().is_some_and(|filling| filling.content.body.len() + bytes > BODY_BYTES_MAX) {
+            lane.close();
+        }
+        let filling = lane.filling.get_or_insert_with(|| self.begin(message.topic(), &kind, lane.under_way == 0));
+        let index = filling.content.ids.len();
+        let entry = BatchEntry { flag: message.user_flag(), body: message.body(), properties };
+        batch::push(&mut filling.content.body, &entry);
+        filling.content.ids.push(*id);
+        let batch = Arc::clone(&filling.batch);
+        if filling.content.body.len() >= self.gather.bytes {
+            lane.close();
+        }
+        (batch, index)
+    }
+
+    fn begin(self: &Arc<Self>, topic: &str, kind: &Kind, nothing_under_way: bool) -> Filling {
+        let (full, filled) = oneshot::channel();
+        let batch = Arc::<Batch>::default();
+        let departure = Departure {
+            gatherer: Arc::clone(self),
+            topic: topic.to_owned(),
+            kind: kind.clone(),
+            batch: Tells(Arc::clone(&batch)),
+            idle: self.gather.when_idle && nothing_under_way,
+            deadline: self.courier.deadline(),
+            leaves_at: Instant::now() + self.gather.linger,
+        };
+        self.courier.core.spawn(departure.run(filled));
+        Filling { content: Content::default(), batch, full }
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, FxHashMap<String, Vec<Lane>>> {
+        // No panic can happen while the lock is held.
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lane_of<'a>(lanes: &'a mut Vec<Lane>, kind: &Kind) -> &'a mut Lane {
+    let at = lanes.iter().position(|lane| lane.kind == *kind).unwrap_or(lanes.len());
+    if at == lanes.len() {
+        lanes.push(Lane { kind: kind.clone(), filling: None, under_way: 0 });
+    }
+    &mut lanes[at]
+}
+
+impl Lane {
+    /// The batch takes no more and leaves.
+    fn close(&mut self) {
+        if let Some(filling) = self.filling.take() {
+            self.under_way += 1;
+            // Its task may be gone with the client's thread; then all who wait were told.
+            let _ = filling.full.send(filling.content);
+        }
+    }
+}
+
+impl Stored {
+    /// The receipt of the message at `index`.
+    fn of(&self, index: usize, id: &IdText) -> SendReceipt {
+        let all = &self.receipt.offset_message_id;
+        let width = (all.len() + 1) / self.count.max(1);
+        // Ids of one broker are of one length; a batch that was kept as one record has one id.
+        let same = all.get(index * width..(index * width + width).saturating_sub(1)).filter(|id| !id.contains(','));
+        let own = same.filter(|_| self.count > 1 && all.len() + 1 == width * self.count);
+        let own = own.or_else(|| all.split(',').nth(index)).unwrap_or(all);
+        SendReceipt {
+            message_id: id.to_string(),
+            offset_message_id: own.to_owned(),
+            queue_offset: self.receipt.queue_offset + i64::try_from(index).unwrap_or(i64::MAX),
+            ..self.receipt.clone()
+        }
+    }
+}
+
+impl Departure {
+    async fn run(self, mut filled: oneshot::Receiver<Content>) {
+        let closed = if self.idle {
+            // Whoever sends in the same moment joins.
+            tokio::task::yield_now().await;
+            None
+        } else {
+            tokio::select! {
+                content = &mut filled => content.ok(),
+                () = self.batch.0.idle.notified() => None,
+                () = sleep_until(self.leaves_at) => None,
+            }
+        };
+        let content = match closed.or_else(|| self.close()) {
+            Some(content) => content,
+            // It was filled just now.
+            None => match filled.await {
+                Ok(content) => content,
+                Err(_) => return,
+            },
+        };
+        let bytes = content.body.len();
+        let Content { body, ids } = content;
+        let parcel = batch_of(&self.topic, self.kind.wait, body, (&ids, now_ms()));
+        let target = self.kind.queue.as_ref().map_or(Target::Any, Target::Queue);
+        let sent = self.gatherer.courier.deliver(&parcel, target, self.deadline).await;
+        self.gatherer.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.landed();
+        // Nobody else sets it while this task runs.
+        let _ = self.batch.0.outcome.set(sent.map(|receipt| Stored { receipt, count: ids.len() }));
+    }
+
+    /// The content, if the batch is still the one that is being filled.
+    fn close(&self) -> Option<Content> {
+        let mut lanes = self.gatherer.lanes();
+        let lane = lanes.get_mut(&self.topic)?.iter_mut().find(|lane| lane.kind == self.kind)?;
+        let filling = lane.filling.take_if(|filling| Arc::ptr_eq(&filling.batch, &self.batch.0))?;
+        lane.under_way += 1;
+        Some(filling.content)
+    }
+
+    /// One less is under way: the next may leave, or the lane is no more.
+    fn landed(&self) {
+        let mut lanes = self.gatherer.lanes();
+        let Some(same_topic) = lanes.get_mut(&self.topic) else {
+            return;
+        };
+        let Some(at) = same_topic.iter().position(|lane| lane.kind == self.kind) else {
+            return;
+        };
+        let Some(lane) = same_topic.get_mut(at) else {
+            return;
+        };
+        lane.under_way -= 1;
+        if lane.under_way > 0 {
+            return;
+        }
+        match &lane.filling {
+            Some(filling) if self.gatherer.gather.when_idle => filling.batch.idle.notify_one(),
+            Some(_) => {}
+            None => drop(same_topic.swap_remove(at)),
+        }
+        if same_topic.is_empty() {
+            lanes.remove(&self.topic);
+        }
+    }
+}
