@@ -72,13 +72,15 @@ pub struct Members {
     changed: HashSet<Group>,
     closed: HashSet<ConnectionId>,
     closed_in_order: VecDeque<ConnectionId>,
+    /// Since when this owner is there. Subscriptions that the one before published stand until their members had the time
+    /// to say that they are there.
+    began: Instant,
 }
 
 impl Members {
     /// Nobody is there yet: whoever is says so within a heartbeat's interval.
     #[must_use]
     pub fn new(config: Arc<ArcSwap<BrokerConfig>>, groups: Arc<GroupTable>, table: Arc<SubscriptionTable>) -> Self {
-        table.clear();
         Self {
             config,
             groups,
@@ -89,6 +91,7 @@ impl Members {
             changed: HashSet::new(),
             closed: HashSet::new(),
             closed_in_order: VecDeque::new(),
+            began: Instant::now(),
         }
     }
 
@@ -224,6 +227,9 @@ impl Members {
             }
             for group in silent.into_iter().map(|(group, _)| group).collect::<HashSet<_>>() {
                 self.left(group, context);
+            }
+            if self.began <= limit {
+                self.table.retain(|group| self.states.contains_key(group));
             }
         }
         context.run_later(EXPIRY_SCAN_INTERVAL, Members::expire);

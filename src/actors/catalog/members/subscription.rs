@@ -141,10 +141,13 @@ impl SubscriptionTable {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    /// The owner's, when it is rebuilt: nobody is there until the next heartbeats.
-    pub(super) fn clear(&self) {
-        self.groups.clear();
-        self.version.fetch_add(1, Ordering::Release);
+    /// The owner's: groups of which only an owner before this one knew go.
+    pub(super) fn retain(&self, known: impl Fn(&Group) -> bool) {
+        let before = self.groups.len();
+        self.groups.retain(|group, _| known(group));
+        if self.groups.len() != before {
+            self.version.fetch_add(1, Ordering::Release);
+        }
     }
 }
 

@@ -214,6 +214,25 @@ async fn the_silent_are_gone_after_two_minutes() {
 }
 
 #[actix::test]
+async fn subscriptions_outlive_their_owner_until_members_had_the_time_to_come_back() {
+    tokio::time::pause();
+    let mut broker = Broker::open();
+    let (a, b) = (broker.guest("a"), broker.guest("b"));
+    broker.join(&a, "g", &["T"]).await;
+    broker.join(&b, "h", &["T"]).await;
+    broker.members = Members::new(broker.config.clone(), broker.groups.clone(), broker.table.clone()).start();
+    assert!(broker.ids("g").await.is_empty());
+    assert!(broker.table.lookup("g", "T").is_some() && broker.table.lookup("h", "T").is_some());
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_secs(29)).await;
+        broker.join(&a, "g", &["T"]).await;
+        assert!(broker.table.group("h").is_some());
+    }
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert!(broker.table.group("g").is_some() && broker.table.group("h").is_none());
+}
+
+#[actix::test]
 async fn subscriptions_follow_the_newest_heartbeat_of_a_higher_version() {
     let broker = Broker::open();
     let guest = broker.guest("a");
