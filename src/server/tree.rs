@@ -53,23 +53,26 @@ impl Threads {
             wished => wished,
         };
         let mut own = Vec::new();
-        let mut start = |name: &'static CStr| {
+        let mut start = |name: &'static CStr, rank: Rank| {
             let arbiter = Arbiter::with_tokio_rt(small_runtime);
             let handle = arbiter.handle();
-            handle.spawn_fn(move || name_thread(name));
+            handle.spawn_fn(move || {
+                name_thread(name);
+                rank.take();
+            });
             own.push(arbiter);
             handle
         };
         let mut io = vec![Arbiter::current()];
-        io.extend((1..io_threads).map(|_| start(c"io")));
+        io.extend((1..io_threads).map(|_| start(c"io", Rank::Front)));
         Self {
             io,
-            writer: if cores > 2 { start(c"writer") } else { Arbiter::current() },
-            flusher: start(c"flusher"),
-            segments: start(c"segments"),
-            index: start(c"index"),
-            files: start(c"queue files"),
-            dispatch_reader: start(c"dispatch reader"),
+            writer: if cores > 2 { start(c"writer", Rank::Front) } else { Arbiter::current() },
+            flusher: start(c"flusher", Rank::Front),
+            segments: start(c"segments", Rank::Back),
+            index: start(c"index", Rank::Back),
+            files: start(c"queue files", Rank::Back),
+            dispatch_reader: start(c"dispatch reader", Rank::Back),
             own,
         }
     }
@@ -80,6 +83,26 @@ impl Threads {
             arbiter.stop();
             // A thread that panicked has said so.
             let _ = arbiter.join();
+        }
+    }
+}
+
+/// Whom the kernel serves first where there are fewer cores than threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rank {
+    /// Somebody waits for the answer.
+    Front,
+    /// Work ahead of need, or after the answer.
+    Back,
+}
+
+impl Rank {
+    /// Gives the calling thread its rank. Failing only costs time.
+    fn take(self) {
+        const NICENESS: libc::c_int = 10;
+        if self == Rank::Back {
+            // SAFETY: no memory is handed over; 0 is the calling thread.
+            unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
         }
     }
 }

@@ -15,6 +15,8 @@ use crate::protocol::names::{LogOffset, QueueKey};
 
 /// The reader is so close to the end that the writer keeps its notices for the moment when it gets there, bytes.
 const MEETING_BYTES: u64 = 4 * 1024 * 1024;
+/// Notices that wait for the end of the writer's turn at most.
+const GATHERED_MAX: usize = 1024;
 /// Notices that are kept for that moment at most.
 const KEPT_MAX: usize = 128 * 1024;
 
@@ -88,6 +90,10 @@ impl Teller {
                     self.who = Who::Reader;
                 }
             }
+        }
+        // Senders on other threads may keep a turn from ending.
+        if self.gathered.len() >= GATHERED_MAX {
+            self.tell_gathered();
         }
     }
 
