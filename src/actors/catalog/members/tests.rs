@@ -5,6 +5,8 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::actors::Peer;
 use crate::actors::catalog::testing::{Listener, Pushed, change, connection, settings};
+use crate::actors::crash::Crash;
+use crate::actors::supervision;
 use crate::protocol::body::groups::SubscriptionGroupConfig;
 use crate::protocol::names::Topic;
 
@@ -27,7 +29,8 @@ impl Broker {
     fn open() -> Self {
         let config = settings(&tempfile::tempdir().unwrap());
         let (groups, table) = (Arc::<GroupTable>::default(), Arc::<SubscriptionTable>::default());
-        let members = Members::new(Arc::clone(&config), Arc::clone(&groups), Arc::clone(&table)).start();
+        let members = Members::new(Arc::clone(&config), Arc::clone(&groups), Arc::clone(&table));
+        let members = supervision::start_here(members, |_| {});
         Self { config, groups, table, members, connections: AtomicU64::new(0) }
     }
 
@@ -220,6 +223,7 @@ async fn subscriptions_outlive_their_owner_until_members_had_the_time_to_come_ba
     let (a, b) = (broker.guest("a"), broker.guest("b"));
     broker.join(&a, "g", &["T"]).await;
     broker.join(&b, "h", &["T"]).await;
+    assert!(broker.members.send(Crash).await.is_err());
     broker.members = Members::new(broker.config.clone(), broker.groups.clone(), broker.table.clone()).start();
     assert!(broker.ids("g").await.is_empty());
     assert!(broker.table.lookup("g", "T").is_some() && broker.table.lookup("h", "T").is_some());
