@@ -9,6 +9,8 @@ use actormq::client::{Client, ClientOptions, Outcome, PushConsumer, PushOptions,
 
 #[path = "client/assignments.rs"]
 mod assignments;
+#[path = "client/bad_days.rs"]
+mod bad_days;
 #[path = "client/cluster.rs"]
 mod cluster;
 #[path = "client/consumers.rs"]
