@@ -17,6 +17,8 @@ mod cluster;
 mod consumers;
 #[path = "client/embedded.rs"]
 mod embedded;
+#[path = "client/examples.rs"]
+mod examples;
 #[path = "client/gathering.rs"]
 mod gathering;
 #[path = "client/members.rs"]
