@@ -9,12 +9,16 @@ use actormq::client::{Client, ClientOptions, Outcome, PushConsumer, PushOptions,
 
 #[path = "client/assignments.rs"]
 mod assignments;
+#[path = "client/bad_days.rs"]
+mod bad_days;
 #[path = "client/cluster.rs"]
 mod cluster;
 #[path = "client/consumers.rs"]
 mod consumers;
 #[path = "client/embedded.rs"]
 mod embedded;
+#[path = "client/examples.rs"]
+mod examples;
 #[path = "client/gathering.rs"]
 mod gathering;
 #[path = "client/members.rs"]

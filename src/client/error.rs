@@ -45,6 +45,12 @@ pub enum ClientError {
     NotAssigned { queue: String },
     #[error("group {group} has a consumer in this client already: use another client or another group")]
     GroupTaken { group: String },
+    /// Each member's queues are filtered by its own subscription, so messages that only the others want are lost there.
+    #[error(
+        "group {group} disagrees about topic {topic}: here {ours} is wanted, elsewhere {theirs}; \
+         let all members subscribe to the same, or give each subscription a group of its own"
+    )]
+    Disagreement { group: String, topic: String, ours: String, theirs: String },
     #[error("the client was shut down")]
     ShutDown,
 }

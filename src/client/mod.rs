@@ -1,33 +1,79 @@
 //! Producers and consumers for Rust programs, for our brokers and for Apache RocketMQ's.
 //!
-//! A [`Client`] owns a thread on which its actors and sockets live; producers and consumers made from it are handles
-//! that work in any tokio runtime. Several clients may live in one process; nothing is shared between them, since
-//! brokers know a group's members by their connections.
+//! # A first program
 //!
-//! ```no_run
-//! # #[actix::main]
-//! # async fn main() -> Result<(), actormq::client::ClientError> {
-//! use actormq::client::{Client, ClientOptions, Message, Outcome, PushOptions, ReceivedMessage};
+//! Three things take part: a *name server* knows which *broker* has which topic, and a [`Client`] of yours asks it. Here
+//! [`embed::Cluster`](crate::embed::Cluster) brings both servers along, so this runs as it stands; in earnest you give
+//! [`ClientOptions::new`] the addresses of yours.
 //!
-//! let client = Client::connect(ClientOptions::new("127.0.0.1:9876")).await?;
+//! ```
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use actormq::client::{Client, ClientOptions, Message, Outcome, PushOptions, ReceivedMessage, StartFrom};
+//! use actormq::embed::Cluster;
+//!
+//! let cluster = Cluster::start().await?;
+//! let client = Client::connect(ClientOptions::new(cluster.name_server())).await?;
+//!
+//! // A producer belongs to a group, whose members do the same work. The first message makes the topic, with four
+//! // queues; messages go to them in turn.
 //! let producer = client.producer("greeters").await?;
-//! producer.send(Message::new("greetings", "hello").tag("morning")).await?;
+//! let receipt = producer.send(Message::new("greetings", "hello").tag("morning")).await?;
+//! println!("{} is in {}", receipt.message_id, receipt.queue);
 //!
-//! let consumer = client
-//!     .push_consumer(PushOptions::new("listeners"))
-//!     .subscribe("greetings", "*")
-//!     .start(|batch: Vec<ReceivedMessage>| async move {
-//!         for message in &batch {
-//!             println!("{}", String::from_utf8_lossy(&message.body));
-//!         }
-//!         Outcome::Consumed
-//!     })
-//!     .await?;
+//! // A consumer belongs to a group too: its members share the queues, and the broker keeps how far the group came. The
+//! // listener is any async function; what it did not consume comes again.
+//! let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel();
+//! let listener = move |batch: Vec<ReceivedMessage>| {
+//!     let heard = heard.clone();
+//!     async move {
+//!         let sent = batch.into_iter().try_for_each(|message| heard.send(message.body));
+//!         if sent.is_ok() { Outcome::Consumed } else { Outcome::Later }
+//!     }
+//! };
+//! let options = PushOptions { start_from: StartFrom::First, ..PushOptions::new("listeners") };
+//! let consumer = client.push_consumer(options).subscribe("greetings", "morning || evening").start(listener).await?;
+//! assert_eq!(hears.recv().await.unwrap(), "hello");
+//!
+//! // In this order nothing is lost and nothing comes again: the consumer commits what its listener consumed.
 //! consumer.shutdown().await?;
+//! producer.shutdown().await?;
 //! client.shutdown().await;
+//! # cluster.shutdown().await;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What is there
+//!
+//! | you want | take |
+//! |---|---|
+//! | to send | [`Producer`]: one message, many at once, batches, oneway; to a queue, by key ([`Target`]); gathered ([`Gather`]) |
+//! | messages as they come | [`PushConsumer`], whose listener is an async function or, by [`ToActor`], an actor |
+//! | messages when you ask | [`PullConsumer`]: polls, one by one, or as a stream; seeks, pauses |
+//! | every member to get everything | [`MessageModel::Broadcasting`] |
+//! | servers for a test | [`embed::Cluster`](crate::embed::Cluster) |
+//!
+//! # Clients, threads and runtimes
+//!
+//! A [`Client`] owns a thread on which its actors and sockets live; producers and consumers made from it are handles that
+//! work in any tokio runtime, also within actix. Listeners run on the runtime that started their consumer. Several clients
+//! may live in one process; nothing is shared between them, since brokers know a group's members by their connections:
+//! two members of one group in one process need two clients.
+//!
+//! Futures may be dropped at any time. A send that is dropped gives up waiting and may still arrive; a poll that is
+//! dropped loses no message.
+//!
+//! # When something goes wrong
+//!
+//! Everything ends with a [`ClientError`] within the time that the options give it. [`ClientError::is_unreachable`] says that
+//! nobody answered, [`ClientError::is_refusal`] that a server said no, and the text says what to do. A send that was
+//! answered is stored; one that ended with an error may be stored all the same, so who sends again may send twice. In
+//! the same way messages may come twice, when queues change hands or a process dies before it committed: make what
+//! consumes them not mind.
+//!
+//! Connections that break are made again, brokers that go away are left out of the routes, name servers take each other's
+//! place, and nothing of that needs your help.
 
 use std::sync::Arc;
 
@@ -96,7 +142,7 @@ impl Client {
         Producer::start(Arc::clone(&self.core), options).await
     }
 
-    /// A consumer that reads the queues it is told to, with RocketMQ's defaults.
+    /// A consumer that is asked for messages, with RocketMQ's defaults.
     ///
     /// # Errors
     /// When the group's name cannot be used, or the client has a consumer of the group already.
@@ -104,7 +150,7 @@ impl Client {
         self.pull_consumer_with(PullOptions::new(group)).await
     }
 
-    /// A consumer that reads the queues it is told to, with options of its own.
+    /// A consumer that is asked for messages, with options of its own.
     ///
     /// # Errors
     /// As [`Self::pull_consumer`].

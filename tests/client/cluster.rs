@@ -289,6 +289,7 @@ impl Cluster {
                 }
                 _ => (1, Vec::new(), Vec::new()),
             }),
+            203 => (206, Vec::new(), Vec::new()),
             SEND | 320 => self.send(name, code, fields, body),
             PULL => self.pull(name, fields).await,
             14 => match self.committed(

@@ -5,8 +5,10 @@
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -15,8 +17,14 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use super::received::ReceivedMessage;
+
+/// Batches that a worker takes at once, at most.
+const AT_ONCE_MAX: usize = 32;
+/// How long a worker keeps to itself what it has done, while it goes on.
+const TELLS_WITHIN: Duration = Duration::from_millis(5);
 
 /// What became of messages that a listener got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, MessageResponse)]
@@ -121,10 +129,10 @@ impl Returns {
         std::mem::take(&mut *lock(&self.finished))
     }
 
-    fn put(&self, batch: Vec<ReceivedMessage>, outcome: Outcome) {
+    fn put(&self, mut batches: Vec<(Vec<ReceivedMessage>, Outcome)>) {
         let mut finished = lock(&self.finished);
-        finished.push((batch, outcome));
-        let first = finished.len() == 1;
+        let first = finished.is_empty();
+        finished.append(&mut batches);
         drop(finished);
         if first {
             self.reader.do_send(Returned);
@@ -154,7 +162,7 @@ impl Desk {
     pub(in crate::client) fn open<L: Listener>(listener: L, concurrency: usize, runtime: &Handle) -> Arc<Self> {
         let desk = Arc::new(Self { waiting: Mutex::default(), ready: Semaphore::new(0), workers: Mutex::default() });
         let listener = Arc::new(listener);
-        let start = |_| runtime.spawn(work(Arc::clone(&desk), Arc::clone(&listener)));
+        let start = |_| runtime.spawn(work(Arc::clone(&desk), Arc::clone(&listener), concurrency));
         let workers = (0..concurrency).map(start).collect();
         *lock(&desk.workers) = workers;
         desk
@@ -191,8 +199,29 @@ impl Desk {
         }
     }
 
-    fn next(&self) -> Option<Work> {
-        lock(&self.waiting).pop_front()
+    /// The next piece of work, and of what else waits as much as falls to one worker: a lock for many.
+    fn take(&self, workers: usize) -> VecDeque<Work> {
+        let mut waiting = lock(&self.waiting);
+        let wanted = (waiting.len() / workers.max(1)).clamp(1, AT_ONCE_MAX);
+        let more = u32::try_from(wanted - 1).ok().and_then(|more| self.ready.try_acquire_many(more).ok());
+        let count = if more.is_some() { wanted } else { 1 }.min(waiting.len());
+        if let Some(more) = more {
+            more.forget();
+        }
+        waiting.drain(..count).collect()
+    }
+
+    /// For other workers: who took it is held up.
+    fn give_back(&self, work: &mut VecDeque<Work>) {
+        let count = work.len();
+        if count > 0 {
+            let mut waiting = lock(&self.waiting);
+            while let Some(last) = work.pop_back() {
+                waiting.push_front(last);
+            }
+            drop(waiting);
+            self.ready.add_permits(count);
+        }
     }
 }
 
@@ -204,20 +233,80 @@ impl Drop for Desk {
     }
 }
 
-async fn work<L: Listener>(desk: Arc<Desk>, listener: Arc<L>) {
+/// What a worker has done and not told yet.
+struct Done {
+    returns: Option<Arc<Returns>>,
+    batches: Vec<(Vec<ReceivedMessage>, Outcome)>,
+    since: Instant,
+}
+
+impl Done {
+    fn add(&mut self, returns: Arc<Returns>, batch: Vec<ReceivedMessage>, outcome: Outcome) {
+        if self.returns.as_ref().is_some_and(|known| !Arc::ptr_eq(known, &returns)) {
+            self.tell();
+        }
+        self.returns = Some(returns);
+        self.batches.push((batch, outcome));
+    }
+
+    fn tell(&mut self) {
+        if let Some(returns) = self.returns.take() {
+            returns.put(std::mem::take(&mut self.batches));
+        }
+        self.since = Instant::now();
+    }
+}
+
+async fn work<L: Listener>(desk: Arc<Desk>, listener: Arc<L>, workers: usize) {
     while let Ok(permit) = desk.ready.acquire().await {
         permit.forget();
-        let Some(Work { batch, returns }) = desk.next() else {
-            continue;
-        };
-        if returns.closed.load(Ordering::Acquire) {
-            continue;
+        let mut taken = desk.take(workers);
+        let mut done = Done { returns: None, batches: Vec::new(), since: Instant::now() };
+        while let Some(Work { batch, returns }) = taken.pop_front() {
+            if returns.closed.load(Ordering::Acquire) {
+                continue;
+            }
+            let held_up = || {
+                desk.give_back(&mut taken);
+                done.tell();
+            };
+            let outcome = consume(&*listener, &batch, held_up).await;
+            done.add(returns, batch, outcome);
+            // A listener that blocks must not keep others from what we took, nor the end of the consumer waiting.
+            if done.since.elapsed() > TELLS_WITHIN {
+                desk.give_back(&mut taken);
+                done.tell();
+            }
+            if desk.ready.is_closed() {
+                taken.clear();
+            }
         }
-        let consuming = async { listener.consume(batch.clone()).await };
-        let outcome = AssertUnwindSafe(consuming).catch_unwind().await.unwrap_or_else(|_| {
-            tracing::error!("a listener panicked; its messages come again");
-            Outcome::Later
-        });
-        returns.put(batch, outcome);
+        done.tell();
+        // Listeners that never wait must not starve the runtime's other tasks.
+        tokio::task::yield_now().await;
     }
+}
+
+/// Calls `held_up` when the listener has to wait for something.
+async fn consume<L: Listener>(listener: &L, batch: &[ReceivedMessage], held_up: impl FnOnce()) -> Outcome {
+    let first = batch.first();
+    let span = tracing::debug_span!(
+        "consume",
+        queue = first.map(|message| tracing::field::display(&message.queue)),
+        offset = first.map(|message| message.queue_offset),
+        count = batch.len()
+    );
+    let consuming = async { listener.consume(batch.to_vec()).await }.instrument(span);
+    let mut consuming = pin!(AssertUnwindSafe(consuming).catch_unwind());
+    let consumed = match futures_util::poll!(consuming.as_mut()) {
+        Poll::Ready(consumed) => consumed,
+        Poll::Pending => {
+            held_up();
+            consuming.await
+        }
+    };
+    consumed.unwrap_or_else(|_| {
+        tracing::error!("a listener panicked; its messages come again");
+        Outcome::Later
+    })
 }

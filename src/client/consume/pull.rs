@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use super::offsets::number;
 use super::received::{self, ReceivedMessage};
 use super::subscription::Subscription;
@@ -52,6 +54,11 @@ pub(in crate::client) struct Pulled {
 
 impl Pull {
     pub(in crate::client) async fn ask(&self, core: &Hub) -> Result<Pulled, ClientError> {
+        let span = tracing::debug_span!("pull", group = %self.group, queue = %self.queue, offset = self.offset);
+        self.question(core).instrument(span).await
+    }
+
+    async fn question(&self, core: &Hub) -> Result<Pulled, ClientError> {
         let (channel, broker_id) = core.broker(&self.queue.broker, self.broker_id).await?;
         let code = RequestCode::PullMessage.number();
         let reply = channel.request(code, &self.header(broker_id), b"", self.hold + ANSWER_WITHIN).await?;

@@ -9,8 +9,9 @@ use tokio::runtime::Handle;
 use super::desk::{Desk, Listener};
 use super::local_offsets::{LocalOffsets, path_of};
 use super::push_options::{MessageModel, PushOptions, StartFrom};
-use super::shares::{Finish, FlowState, Holdings, Positions, Readers, SetFlow, Sharer, Shares, Want};
+use super::shares::{Finish, FlowState, Holdings, Positions, Readers, SetFlow, Sharer, Shares, Want, Wanted};
 use super::subscription::{Filter, Subscription};
+use super::survey::agree;
 use crate::actors::rebalance::{INTERVAL, Rebalance, Retire, Sharing, Subscribe, Unsubscribe};
 use crate::client::error::ClientError;
 use crate::client::hub::Hub;
@@ -57,6 +58,9 @@ impl PushConsumerBuilder {
         let Self { core, options, .. } = self;
         let group = options.group.clone();
         let data = consumer_data(&options, subscriptions.values().map(|wanted| wanted.data()).collect());
+        if let Err(error) = agree(&core, &group, &data.subscription_data_set).await {
+            tracing::warn!(%error, "a consumer starts all the same");
+        }
         let desk = Desk::open(listener, options.concurrency, &Handle::current());
         let topics: Vec<_> = subscriptions.keys().cloned().collect();
         let local = open_local(&core, &options).await?;
@@ -201,6 +205,16 @@ impl PushConsumer {
         let wanted = self.shares.send(Want { topic, subscription }).await.map_err(|_| ClientError::ShutDown)?;
         self.core.resubscribe(consumer_data(&self.options, wanted)).await?;
         self.core.beat_now().await
+    }
+
+    /// Whether all members of the group subscribe to the same, as far as a broker heard: it knows the subscriptions of
+    /// whoever told it last. A consumer that starts into a group that it disagrees with logs a warning.
+    ///
+    /// # Errors
+    /// [`ClientError::Disagreement`], or when no broker answers.
+    pub async fn check_agreement(&self) -> Result<(), ClientError> {
+        let ours = self.shares.send(Wanted).await.map_err(|_| ClientError::ShutDown)?;
+        agree(&self.core, &self.options.group, &ours).await
     }
 
     /// Pulls nothing more until [`Self::resume`]. What was pulled is still consumed.

@@ -51,6 +51,11 @@ pub(in crate::client) struct Want {
     pub(in crate::client) subscription: Option<Arc<Subscription>>,
 }
 
+/// From the consumer's handle: what is wanted, as brokers are told?
+#[derive(Message)]
+#[rtype(result = "Vec<SubscriptionData>")]
+pub(in crate::client) struct Wanted;
+
 /// From a pull consumer's handle: it reads these queues and no others. Answered when those that it gave up are
 /// committed.
 #[derive(Message)]
@@ -247,6 +252,10 @@ impl Shares {
         }
     }
 
+    fn wanted(&self) -> Vec<SubscriptionData> {
+        self.subscriptions.values().map(|subscription| subscription.data()).collect()
+    }
+
     fn positions(&self) -> Option<Vec<(MessageQueue, i64)>> {
         let retry = |topic: &Arc<str>| topic.starts_with(RETRY_PREFIX);
         // The retry topic comes into being with a first failure.
@@ -332,7 +341,15 @@ impl Handler<Want> for Shares {
             Some(subscription) => self.subscriptions.insert(topic, subscription),
             None => self.subscriptions.remove(&topic),
         };
-        self.subscriptions.values().map(|subscription| subscription.data()).collect()
+        self.wanted()
+    }
+}
+
+impl Handler<Wanted> for Shares {
+    type Result = Vec<SubscriptionData>;
+
+    fn handle(&mut self, _: Wanted, _: &mut Context<Self>) -> Vec<SubscriptionData> {
+        self.wanted()
     }
 }
 

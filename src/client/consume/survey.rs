@@ -10,9 +10,9 @@ use crate::client::error::{Access, ClientError};
 use crate::client::hub::{Hub, ask, unreadable};
 use crate::client::routes::Purpose;
 use crate::protocol::body::Body;
-use crate::protocol::body::clients::ConsumerList;
-use crate::protocol::code::RequestCode;
-use crate::protocol::header::clients::GetConsumerListByGroupRequest;
+use crate::protocol::body::clients::{ConsumerConnection, ConsumerList, SubscriptionData};
+use crate::protocol::code::{RequestCode, ResponseCode};
+use crate::protocol::header::clients::{GetConsumerConnectionListRequest, GetConsumerListByGroupRequest};
 use crate::rules::assignment::MessageQueue;
 
 /// With whom a consumer shares.
@@ -26,12 +26,22 @@ pub(in crate::client) enum Company {
 /// Topics of which something is not known are left out.
 pub(in crate::client) async fn survey(core: Arc<Hub>, group: String, company: Company, asked: Survey) -> Vec<View> {
     let views = asked.topics.iter().map(|topic| view(&core, &group, company, topic));
-    let mut known = Vec::new();
+    let (mut known, mut unheard) = (Vec::new(), false);
     for (topic, view) in asked.topics.iter().zip(join_all(views).await) {
         match view {
-            Ok(view) => known.push(view),
-            Err(error) => tracing::debug!(%topic, %error, "queues and members are not known"),
+            Ok(view) => {
+                unheard |= !view.members.contains(&core.client_id);
+                known.push(view);
+            }
+            Err(error) => {
+                unheard |= matches!(error, ClientError::Refused { .. });
+                tracing::debug!(%topic, %error, "queues and members are not known");
+            }
         }
+    }
+    if unheard {
+        // The broker missed our last heartbeat; the next would be due in half a minute.
+        core.beat_later();
     }
     known
 }
@@ -63,4 +73,40 @@ async fn members(core: &Hub, group: &str, broker: &str) -> Result<Vec<String>, C
     let reply = ask(&channel, code, &header, b"", core.options.request_timeout).await?;
     let list = ConsumerList::decode(&reply.body).map_err(|error| unreadable(&channel, error))?;
     Ok(list.consumer_id_list)
+}
+
+/// Whether the group's subscriptions, as a broker heard them last, are `ours`. A group that is not there agrees.
+///
+/// # Errors
+/// [`ClientError::Disagreement`], or when that broker did not answer.
+pub(in crate::client) async fn agree(core: &Hub, group: &str, ours: &[SubscriptionData]) -> Result<(), ClientError> {
+    let Some(route) = ours.iter().find_map(|wanted| core.known_route(&wanted.topic)) else {
+        return Ok(());
+    };
+    let Some(broker) = route.brokers.keys().next() else {
+        return Ok(());
+    };
+    let channel = core.master(broker).await?;
+    let header = GetConsumerConnectionListRequest { consumer_group: group.to_owned() };
+    let code = RequestCode::GetConsumerConnectionList;
+    let reply = match ask(&channel, code, &header, b"", core.options.request_timeout).await {
+        Err(ClientError::Refused { code, .. }) if code == ResponseCode::ConsumerNotOnline.number() => return Ok(()),
+        reply => reply?,
+    };
+    let known = ConsumerConnection::decode(&reply.body).map_err(|error| unreadable(&channel, error))?;
+    let differs = |wanted: &&SubscriptionData| {
+        known.subscription_table.get(&wanted.topic).is_none_or(|theirs| theirs.sub_string != wanted.sub_string)
+    };
+    let extra = known.subscription_table.keys().find(|topic| ours.iter().all(|wanted| wanted.topic != **topic));
+    let topic = ours.iter().find(differs).map(|wanted| &wanted.topic).or(extra);
+    match topic {
+        Some(topic) if !known.subscription_table.is_empty() => {
+            let theirs = known.subscription_table.get(topic).map(|theirs| theirs.sub_string.clone());
+            let ours = ours.iter().find(|wanted| wanted.topic == *topic).map(|wanted| wanted.sub_string.clone());
+            let none = || "nothing".to_owned();
+            let (ours, theirs) = (ours.unwrap_or_else(none), theirs.unwrap_or_else(none));
+            Err(ClientError::Disagreement { group: group.to_owned(), topic: topic.clone(), ours, theirs })
+        }
+        _ => Ok(()),
+    }
 }

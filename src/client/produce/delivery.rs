@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::Instrument;
 
 use super::faults::{Ended, Faults};
 use super::parcel::Parcel;
@@ -56,6 +57,16 @@ impl Courier {
 
     /// Tries until a broker took the parcel, one refused for good, tries are used up or the time is.
     pub(in crate::client) async fn deliver(
+        &self,
+        parcel: &Parcel,
+        target: Target<'_>,
+        deadline: Instant,
+    ) -> Result<SendReceipt, ClientError> {
+        let span = tracing::debug_span!("send", topic = parcel.topic, batch = parcel.batch, id = parcel.message_id);
+        self.try_all(parcel, target, deadline).instrument(span).await
+    }
+
+    async fn try_all(
         &self,
         parcel: &Parcel,
         target: Target<'_>,
