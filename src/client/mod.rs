@@ -60,6 +60,7 @@ pub use self::message::{BODY_BYTES_MAX, Message, SendReceipt, SendStatus};
 pub use self::options::{ClientOptions, NAME_SERVER};
 pub use self::producer::{Producer, ProducerOptions, Target};
 use self::routes::Purpose;
+pub use crate::remoting::tls::{Identity, ServerCheck, TlsOptions};
 pub use crate::rules::assignment::{AssignmentError, MessageQueue, Rooms, Strategy};
 
 /// A member of a cluster of brokers, with one client id and one connection to each broker. Clones are the same client.

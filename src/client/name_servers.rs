@@ -11,12 +11,14 @@ use super::heartbeat::{SPEAKS_MESSAGE_PACK, is_true};
 use crate::protocol::frame::Codec;
 use crate::remoting::channel::{Channel, ChannelOptions, Reply};
 use crate::remoting::error::ChannelError;
+use crate::remoting::tls::Dialer;
 
 /// The list and the connection to the one that answered last.
 #[derive(Debug)]
 pub(super) struct NameServers {
     addresses: Vec<String>,
     wait: Duration,
+    tls: Option<Dialer>,
     chosen: Mutex<Chosen>,
 }
 
@@ -29,10 +31,10 @@ struct Chosen {
 
 impl NameServers {
     /// Begins with one by chance, so that many clients spread over all of them.
-    pub(super) fn new(addresses: Vec<String>, wait: Duration) -> Self {
+    pub(super) fn new(addresses: Vec<String>, wait: Duration, tls: Option<Dialer>) -> Self {
         let chance = RandomState::new().hash_one(std::process::id()) as usize;
         let at = chance.checked_rem(addresses.len()).unwrap_or(0);
-        Self { addresses, wait, chosen: Mutex::new(Chosen { at, channel: None }) }
+        Self { addresses, wait, tls, chosen: Mutex::new(Chosen { at, channel: None }) }
     }
 
     /// Asks until one answers, each at most once. Call it on the thread that drives the client's sockets.
@@ -56,6 +58,9 @@ impl NameServers {
             last = Some(trouble);
             self.turn_from(at).await;
         }
+        if let Some(error @ ChannelError::Tls { .. }) = last {
+            return Err(error.into());
+        }
         let addresses = self.addresses.join(";");
         let reason = last.unwrap_or_else(|| ChannelError::Closed { address: addresses.clone() });
         Err(ClientError::NoNameServer { addresses, reason })
@@ -69,7 +74,8 @@ impl NameServers {
             return (at, Ok(channel.clone()));
         }
         let address = self.addresses.get(at).cloned().unwrap_or_default();
-        let options = ChannelOptions { connect_timeout: self.wait, ..ChannelOptions::default() };
+        let tls = self.tls.clone();
+        let options = ChannelOptions { connect_timeout: self.wait, tls, ..ChannelOptions::default() };
         let channel = Channel::connect(&address, options).await;
         chosen.channel = channel.as_ref().ok().cloned();
         (at, channel)
@@ -95,7 +101,7 @@ mod tests {
     async fn the_first_one_asked_is_chosen_by_chance() {
         let mut chosen = BTreeSet::new();
         for _ in 0..200 {
-            let servers = NameServers::new(vec!["a:1".into(), "b:1".into()], Duration::from_secs(1));
+            let servers = NameServers::new(vec!["a:1".into(), "b:1".into()], Duration::from_secs(1), None);
             chosen.insert(servers.chosen.lock().await.at);
         }
         assert_eq!(chosen, BTreeSet::from([0, 1]));
