@@ -135,6 +135,8 @@ fn the_file_of_tls_settings_gives_way_to_the_others() {
     let printed = case.load().unwrap().describe();
     assert!(!printed.contains("hush") && !format!("{tls:?}").contains("hush"), "{printed}");
     assert!(printed.contains("# tls_server_keyPassword is set ("), "{printed}");
+    let update = case.loaded().apply_update(&pairs(&[("tls.server.keyPassword", "louder")]));
+    assert!(matches!(update, Err(ConfigError::BlackListed { .. })), "{update:?}");
     let read_back = Case::broker().file("printed.toml", &printed).loaded().network.tls;
     assert_eq!(
         (read_back.identity.certificates, read_back.identity.key),

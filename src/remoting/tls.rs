@@ -3,6 +3,7 @@
 mod checks;
 mod pem;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,13 +37,21 @@ pub enum TlsError {
 }
 
 /// A certificate with its key, in PEM files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The chain, the own certificate first.
     pub certificates: PathBuf,
     pub key: PathBuf,
     /// Where the key is encrypted.
     pub key_password: Option<String>,
+}
+
+impl fmt::Debug for Identity {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (certificates, key) = (&self.certificates, &self.key);
+        f.debug_struct("Identity").field("certificates", certificates).field("key", key).finish_non_exhaustive()
+    }
 }
 
 /// What a server's certificate must be.
@@ -217,7 +226,7 @@ fn certified(identity: &Identity, provider: &CryptoProvider) -> Result<Certified
     }
 }
 
-fn setup(error: &dyn std::fmt::Display) -> TlsError {
+fn setup(error: &dyn fmt::Display) -> TlsError {
     TlsError::Setup { reason: error.to_string() }
 }
 
