@@ -95,6 +95,10 @@ async fn plain(address: SocketAddr, code: i32) -> std::io::Result<i32> {
 
 /// A connection by rustls alone, to any server.
 async fn sealed(address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
+    shaken(TcpStream::connect(address).await?).await
+}
+
+async fn shaken(socket: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -102,8 +106,7 @@ async fn sealed(address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(starting::Anybody(provider)))
         .with_no_client_auth();
-    let socket = TcpStream::connect(address).await?;
-    let name = ServerName::from(address.ip());
+    let name = ServerName::from(socket.peer_addr()?.ip());
     let shaken = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, socket);
     tokio::time::timeout(PATIENCE, shaken).await.expect("a handshake or an end")
 }
@@ -187,6 +190,49 @@ async fn messages_travel_over_tls_from_end_to_end() {
     client.shutdown().await;
     server.stop().await;
     names.server.stop().await;
+}
+
+#[actix::test]
+async fn peers_that_read_late_get_all_to_the_last_byte() {
+    let server = broker(TlsRules::default()).await;
+    let mut plain = server.client().await;
+    let body: Vec<u8> = (0..60_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let sent = plain.ask(SEND, &support::long_send("T", 0, ""), &body).await;
+    assert_eq!(sent.code, 0, "{sent:?}");
+    // One of them asks for just so much that the last answer is what the sockets do not hold and TLS keeps.
+    let mut peers = Vec::new();
+    for count in 1..=100 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        let mut late = shaken(socket.connect(server.broker.address).await.unwrap()).await.unwrap();
+        let mut asked = Vec::new();
+        for opaque in 0..count {
+            let head = NewHead { code: PULL, language: 0, version: 513, opaque, flag: 0, remark: None };
+            frame::encode(&mut asked, Codec::Json, &head, &support::pull("T", 0, 0), 0).unwrap();
+        }
+        late.write_all(&asked).await.unwrap();
+        late.flush().await.unwrap();
+        peers.push((count, late));
+    }
+    // An answer to who asked later: all are written as far as the sockets take them.
+    assert_eq!(plain.ask(PULL, &support::pull("T", 0, 0), b"").await.code, 0);
+    for (count, mut late) in peers {
+        let mut answers = Vec::new();
+        for number in 0..count {
+            let mut length = frame::length(&answers).unwrap();
+            while length.is_none_or(|length| answers.len() < length) {
+                let read = tokio::time::timeout(PATIENCE, late.read_buf(&mut answers)).await;
+                assert!(read.expect("the rest comes").unwrap() > 0, "it hung up");
+                length = frame::length(&answers).unwrap();
+            }
+            let rest = answers.split_off(length.unwrap());
+            let answer = Frame::cut(&answers).unwrap();
+            assert!(Record::read(answer.body).unwrap().body == body, "answer {number} of {count}");
+            answers = rest;
+        }
+        assert!(answers.is_empty());
+    }
+    server.stop().await;
 }
 
 #[actix::test]
@@ -293,7 +339,7 @@ async fn peers_that_break_off_disturb_nobody() {
 
 #[actix::test]
 async fn a_handshake_has_its_time() {
-    let server = Server::start_with(|config| config.network.idle_seconds_max = 1).await;
+    let server = broker(TlsRules::default()).await;
     let hello = rustls_hello(server.broker.address);
     let mut slow = TcpStream::connect(server.broker.address).await.unwrap();
     let slowly = async {

@@ -78,12 +78,11 @@ fn read_layers(sources: &Sources, notices: &mut Vec<Notice>) -> Result<[Layer; 4
     let environment = Layer::read(environment, snake, notices)?;
     let flags = Layer::read(sources.flags.clone(), strict, notices)?;
     let named = [&flags, &environment, &in_file].into_iter().find_map(|layer| layer.text("tls.config.file"));
-    let of_tls = match tls::config_file(named) {
-        (path, is_named) => match file::given(path) {
-            // RocketMQ, too, passes over one that it cannot read.
-            Err(ConfigError::Unreadable { .. }) if !is_named => Vec::new(),
-            given => given?,
-        },
+    let (path, is_named) = tls::config_file(named);
+    let of_tls = match file::given(path) {
+        // RocketMQ, too, passes over one that it cannot read.
+        Err(ConfigError::Unreadable { .. }) if !is_named => Vec::new(),
+        given => given?,
     };
     let of_tls = Layer::read(of_tls, properties, notices)?;
     Ok([of_tls, in_file, environment, flags])

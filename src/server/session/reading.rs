@@ -122,7 +122,7 @@ impl Session {
         if let Some(socket) = &self.writing {
             socket.encrypt(connection);
         }
-        ctx.run_later(self.desk.idle_max().min(HANDSHAKE_MAX), |session, ctx| {
+        ctx.run_later(HANDSHAKE_MAX, |session, ctx| {
             if session.writing.as_ref().is_some_and(|socket| socket.is_shaking_hands()) {
                 session.close("its TLS handshake takes too long");
                 ctx.stop();
