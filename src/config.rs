@@ -6,7 +6,8 @@
 //!
 //! The way of a setting: `environment`, `file` (`properties`, `toml`) and the command line give texts with their origins;
 //! `layer` recognises the keys and merges; `binding` ties keys to fields (`broker::keys`, `namesrv`, `process`), `values`
-//! turns texts into values; `broker::checks` holds the relations; `update` is the same while running.
+//! turns texts into values; `broker::checks` holds the relations; `tls` is what both roles share; `update` is the same while
+//! running.
 
 mod advertised;
 mod binding;
@@ -23,6 +24,7 @@ mod print;
 mod process;
 pub mod properties;
 mod provenance;
+mod tls;
 mod toml;
 mod update;
 mod values;
@@ -39,5 +41,6 @@ pub use load::{Settings, Sources, load};
 pub use namesrv::{NamesrvConfig, NamesrvFiles, NamesrvNetwork, RouteRules};
 pub use notice::{ConfigError, Notice};
 pub use process::{LogConfig, LogFormat, ProcessConfig};
+pub use tls::{ClientAuth, OutboundTls, Secret, TlsIdentity, TlsMode, TlsRules};
 pub use update::{Change, Saved, UpdateReport};
 pub use values::{DelayLevels, NamesrvAddress};

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use actormq::cli::logging;
 use actormq::config::{
     BrokerConfig, BrokerRole, ConfigError, Effect, FlushMode, Given, LogConfig, LogFormat, Notice, Role, Saved, Scope,
-    Settings, Sources, load,
+    Settings, Sources, TlsMode, load,
 };
 
 /// A file as operators have it: blanks around some separators, old keys, thread pools, a typing mistake.
@@ -100,6 +100,72 @@ impl Case {
 
 fn pairs(texts: &[(&str, &str)]) -> Vec<(String, String)> {
     texts.iter().map(|(key, text)| (key.to_string(), text.to_string())).collect()
+}
+
+#[test]
+fn tls_is_set_by_rocketmqs_keys_from_every_source() {
+    let mode = |case: Case| case.loaded().network.tls.mode;
+    assert_eq!(mode(Case::broker()), TlsMode::Permissive);
+    assert_eq!(mode(Case::broker().set("tls.server.mode", "enforcing")), TlsMode::Enforcing);
+    assert_eq!(mode(Case::broker().variable("ACTORMQ_TLS_SERVER_MODE", "disabled")), TlsMode::Disabled);
+    assert_eq!(mode(Case::broker().file("b.conf", "tls.server.mode=disabled\n")), TlsMode::Disabled);
+    for text in ["tls_server_mode = 'disabled'", "tls.server.mode = 'disabled'", "[tls.server]\nmode = 'disabled'"] {
+        assert_eq!(mode(Case::broker().file("b.toml", text)), TlsMode::Disabled, "{text}");
+    }
+    let of_both = Case::of(Role::Standalone).set("tls.server.mode", "disabled").load().unwrap();
+    assert_eq!(of_both.namesrv.unwrap().network.tls, of_both.broker.unwrap().network.tls);
+    let unset = Case::broker().variable("ACTORMQ_TLS_TEST_MODE_ENABLE", "true").loaded().network.tls;
+    assert_eq!((unset.test_mode, unset.is_self_signed()), (Some(true), true));
+    let wrong = Case::broker().set("tls.server.mode", "on").refusal();
+    assert!(wrong.contains("it must be disabled or permissive or enforcing"), "{wrong}");
+}
+
+#[test]
+fn the_file_of_tls_settings_gives_way_to_the_others() {
+    let text =
+        "tls.server.certPath=/c\ntls.server.keyPath=/k\ntls.server.keyPassword=hush\ntls.client.authServer=true\n";
+    let case = Case::broker();
+    let path = case.path("tls.properties");
+    std::fs::write(&path, text).unwrap();
+    let case = case.set("tls.config.file", path.to_str().unwrap()).variable("ACTORMQ_TLS_SERVER_KEY_PATH", "/k2");
+    let tls = case.loaded().network.tls;
+    assert_eq!(tls.identity.certificates.as_deref(), Some(Path::new("/c")));
+    assert_eq!(tls.identity.key.as_deref(), Some(Path::new("/k2")));
+    assert!(!tls.is_self_signed() && tls.outbound.checks_servers() && !tls.outbound.enabled);
+    let printed = case.load().unwrap().describe();
+    assert!(!printed.contains("hush") && !format!("{tls:?}").contains("hush"), "{printed}");
+    assert!(printed.contains("# tls_server_keyPassword is set ("), "{printed}");
+    let update = case.loaded().apply_update(&pairs(&[("tls.server.keyPassword", "louder")]));
+    assert!(matches!(update, Err(ConfigError::BlackListed { .. })), "{update:?}");
+    let read_back = Case::broker().file("printed.toml", &printed).loaded().network.tls;
+    assert_eq!(
+        (read_back.identity.certificates, read_back.identity.key),
+        (tls.identity.certificates, tls.identity.key)
+    );
+}
+
+#[test]
+fn tls_settings_that_cannot_work_are_refused() {
+    let refusal = |settings: &[(&str, &str)]| {
+        settings.iter().fold(Case::broker(), |case, (key, text)| case.set(key, text)).refusal()
+    };
+    let cases: [(&[(&str, &str)], &str); 4] = [
+        (&[("tls.server.keyPath", "/k")], "needs tls.server.certPath"),
+        (&[("tls.client.certPath", "/c")], "needs tls.client.keyPath"),
+        (&[("tls.test.mode.enable", "false")], "needs tls.server.certPath and tls.server.keyPath"),
+        (
+            &[("tls.server.authClient", "true"), ("tls.server.need.client.auth", "require")],
+            "needs tls.server.trustCertPath",
+        ),
+    ];
+    for (settings, reason) in cases {
+        let refusal = refusal(settings);
+        assert!(refusal.contains(reason), "{refusal}");
+    }
+    let both = [("tls.test.mode.enable", "true"), ("tls.server.certPath", "/c"), ("tls.server.keyPath", "/k")];
+    let case = both.iter().fold(Case::of(Role::Standalone), |case, (key, text)| case.set(key, text));
+    let said: Vec<_> = case.notices().into_iter().filter(|notice| notice.contains("is not used")).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
 }
 
 #[test]

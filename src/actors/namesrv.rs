@@ -38,6 +38,7 @@ use self::registration::{Identity, LowestIdChange, Outcome, Registered, Registra
 use self::routes::RouteTables;
 use crate::actors::Stop;
 use crate::config::{ConfigError, NamesrvConfig, UpdateReport};
+use crate::remoting::tls::Dialer;
 use crate::store::table::{TableError, TableFile};
 
 /// A name or an address; cheap to clone.
@@ -79,6 +80,13 @@ impl Namesrv {
             unwritten: Vec::new(),
             notices: Notices::default(),
         })
+    }
+
+    /// Brokers are told things over TLS.
+    #[must_use]
+    pub fn dialing(mut self, dialer: Option<Dialer>) -> Self {
+        self.notices.dialer = dialer;
+        self
     }
 
     /// The store that this actor writes.

@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::client::{Client, ClientError, ClientOptions, NAME_SERVER};
+use crate::client::{Client, ClientError, ClientOptions, NAME_SERVER, TlsOptions};
 
 /// Status when a server said no.
 const REFUSED: u8 = 1;
@@ -21,15 +22,34 @@ pub struct ServerAddresses {
     /// Name servers
     #[arg(short = 'n', long = "namesrv", env = "NAMESRV_ADDR", value_name = "ADDR;ADDR…", default_value = NAME_SERVER)]
     name_servers: String,
+    /// Speak TLS; servers' certificates must be from a public authority
+    #[arg(long)]
+    tls: bool,
+    /// Speak TLS; servers' certificates must be from an authority in this PEM file, or be in it themselves
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// Speak TLS, and take any certificate: whoever sits between can read and change everything
+    #[arg(long, conflicts_with = "tls_ca")]
+    tls_insecure: bool,
 }
 
 impl ServerAddresses {
     /// A client of these servers.
     ///
     /// # Errors
-    /// When an address is not of the form `host:port`.
+    /// When an address is not of the form `host:port`, or the file of authorities cannot be used.
     pub async fn connect(&self) -> Result<Client, Failure> {
-        Ok(Client::connect(ClientOptions::new(&self.name_servers)).await?)
+        let mut options = ClientOptions::new(&self.name_servers);
+        options.tls = self.tls();
+        Ok(Client::connect(options).await?)
+    }
+
+    fn tls(&self) -> Option<TlsOptions> {
+        match &self.tls_ca {
+            Some(path) => Some(TlsOptions::with_ca_file(path)),
+            None if self.tls_insecure => Some(TlsOptions::accepting_any_certificate()),
+            None => self.tls.then(TlsOptions::default),
+        }
     }
 }
 

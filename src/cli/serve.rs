@@ -8,7 +8,7 @@ use std::task::Poll;
 use actix_rt::System;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{NamesrvAddress, Settings};
+use crate::config::{NamesrvAddress, Settings, TlsMode};
 use crate::server::Fatal;
 use crate::server::broker::{Broker, StartError, raise_descriptor_limit};
 use crate::server::namesrv::NameServer;
@@ -51,11 +51,15 @@ impl Running {
             let _ = writeln!(std::io::stderr(), "actormq: {reason}");
             std::process::exit(FATAL_STATUS);
         });
+        let namesrv_takes_only_tls =
+            settings.namesrv.as_ref().is_some_and(|config| config.network.tls.mode == TlsMode::Enforcing);
         let name_server = settings.namesrv.map(|config| NameServer::start(config, &fatal)).transpose()?;
         let mut broker_config = settings.broker;
         if let (Some(server), Some(config)) = (&name_server, &mut broker_config) {
             let local = NamesrvAddress::parse(&reachable(server.address).to_string());
             config.registration.namesrv_addresses.extend(local.ok());
+            // A name server that takes nothing but TLS takes nothing else from the broker beside it.
+            config.network.tls.outbound.enabled |= namesrv_takes_only_tls;
         }
         let io_threads = settings.process.io_threads as usize;
         let broker = match broker_config {

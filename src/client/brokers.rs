@@ -24,6 +24,7 @@ use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::header::clients::NotifyConsumerIdsChangedRequest;
 use crate::remoting::channel::{Channel, ChannelOptions, PeerRequest};
 use crate::remoting::error::ChannelError;
+use crate::remoting::tls::Dialer;
 
 /// Requests of brokers that wait for us, of all connections together; more are dropped.
 const INBOUND_MAX: usize = 1024;
@@ -54,6 +55,7 @@ pub(super) struct Brokers {
     channels: Arc<Channels>,
     beat_interval: Duration,
     request_timeout: Duration,
+    tls: Option<Dialer>,
     links: FxHashMap<String, Link>,
     membership: Membership,
     /// What each broker knows of us since our last heartbeat.
@@ -66,6 +68,8 @@ pub(super) struct Presence {
     pub(super) client_id: String,
     pub(super) beat_interval: Duration,
     pub(super) request_timeout: Duration,
+    /// `None`: plain text.
+    pub(super) tls: Option<Dialer>,
 }
 
 /// From the task that connected: what came of it.
@@ -99,6 +103,7 @@ impl Brokers {
             channels,
             beat_interval: presence.beat_interval,
             request_timeout: presence.request_timeout,
+            tls: presence.tls,
             links: FxHashMap::default(),
             membership: Membership::new(presence.client_id),
             known: FxHashMap::default(),
@@ -125,6 +130,7 @@ impl Brokers {
         let options = ChannelOptions {
             connect_timeout: self.request_timeout,
             inbound: self.inbound.clone(),
+            tls: self.tls.clone(),
             ..ChannelOptions::default()
         };
         let (beat, wait, me) = (self.membership.beat(), self.request_timeout, ctx.address());

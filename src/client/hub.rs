@@ -38,15 +38,17 @@ pub(super) struct Hub {
 impl Hub {
     pub(super) async fn start(options: ClientOptions) -> Result<Self, ClientError> {
         options.check()?;
+        let tls = options.dialer().await?;
         let address = local_address();
         let client_id = options.client_id(address);
         let (table, channels) = (Arc::<ArcSwap<RouteTable>>::default(), Arc::<Channels>::default());
-        let name_servers = NameServers::new(Source::of(&options), options.request_timeout);
+        let name_servers = NameServers::new(Source::of(&options), options.request_timeout, tls.clone());
         let routes = Routes::new(name_servers, Arc::clone(&table), options.route_interval);
         let presence = Presence {
             client_id: client_id.clone(),
             beat_interval: options.heartbeat_interval,
             request_timeout: options.request_timeout,
+            tls,
         };
         let brokers = Brokers::new(presence, Arc::clone(&table), Arc::clone(&channels));
         let (home, (routes, brokers)) = Home::start(move || (routes.start(), brokers.start())).await?;

@@ -108,6 +108,7 @@ pub use self::produce::producer::Producer;
 pub use self::produce::producer_options::{Gather, ProducerOptions, Target};
 use self::routes::Purpose;
 pub use crate::protocol::compression::Compression;
+pub use crate::remoting::tls::{Identity, ServerCheck, TlsOptions};
 pub use crate::rules::assignment::{AssignmentError, MessageQueue, Rooms, Strategy};
 
 /// A member of a cluster of brokers, with one client id and one connection to each broker. Clones are the same client.

@@ -15,6 +15,7 @@ use crate::protocol::frame::Codec;
 use crate::remoting::channel::{Channel, ChannelOptions, Reply};
 use crate::remoting::error::ChannelError;
 use crate::remoting::lookup::{ADDRESS_SERVER_SUBGROUP, address_server_url, ask_address_server, resolve};
+use crate::remoting::tls::Dialer;
 
 /// How often names are resolved and the address server is asked again: RocketMQ's two minutes.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(120);
@@ -37,15 +38,16 @@ impl Source {
         }
     }
 
-    /// `host:port`s, of which a host name stands for all of its addresses.
-    async fn look_up(&self) -> Result<Vec<String>, ClientError> {
+    /// `host:port`s, of which a host name stands for all of its addresses; over TLS it stays a name, which the server's
+    /// certificate is compared with.
+    async fn look_up(&self, is_tls: bool) -> Result<Vec<String>, ClientError> {
         let named = match self {
             Self::Named(named) => named.clone(),
             Self::AddressServer(url) => ask_address_server(url.clone()).await.map_err(ClientError::Lookup)?,
         };
         let (mut found, mut trouble) = (Vec::new(), None);
         for address in named {
-            if address.parse::<SocketAddr>().is_ok() {
+            if is_tls || address.parse::<SocketAddr>().is_ok() {
                 found.push(address);
                 continue;
             }
@@ -70,6 +72,7 @@ impl Source {
 pub(super) struct NameServers {
     source: Source,
     wait: Duration,
+    tls: Option<Dialer>,
     chosen: Mutex<Chosen>,
 }
 
@@ -84,8 +87,8 @@ struct Chosen {
 }
 
 impl NameServers {
-    pub(super) fn new(source: Source, wait: Duration) -> Self {
-        Self { source, wait, chosen: Mutex::default() }
+    pub(super) fn new(source: Source, wait: Duration, tls: Option<Dialer>) -> Self {
+        Self { source, wait, tls, chosen: Mutex::default() }
     }
 
     /// Asks until one answers, each at most once. Call it on the thread that drives the client's sockets.
@@ -111,6 +114,9 @@ impl NameServers {
             last = Some(trouble);
             self.turn_from(&address).await;
         }
+        if let Some(error @ ChannelError::Tls { .. }) = last {
+            return Err(error.into());
+        }
         let mut chosen = self.chosen.lock().await;
         // They may have moved.
         chosen.looked_up = None;
@@ -123,7 +129,7 @@ impl NameServers {
     async fn count(&self) -> Result<usize, ClientError> {
         let mut chosen = self.chosen.lock().await;
         if chosen.looked_up.is_none_or(|at| at.elapsed() >= LOOKUP_INTERVAL) {
-            match self.source.look_up().await {
+            match self.source.look_up(self.tls.is_some()).await {
                 Ok(addresses) => {
                     chosen.take(addresses);
                     chosen.looked_up = Some(Instant::now());
@@ -145,7 +151,7 @@ impl NameServers {
         if let Some(channel) = chosen.channel.as_ref().filter(|channel| channel.ended().is_none()) {
             return (address, Ok(channel.clone()));
         }
-        let options = ChannelOptions { connect_timeout: self.wait, ..ChannelOptions::default() };
+        let options = ChannelOptions { connect_timeout: self.wait, tls: self.tls.clone(), ..ChannelOptions::default() };
         let channel = Channel::connect(&address, options).await;
         chosen.channel = channel.as_ref().ok().cloned();
         (address, channel)
@@ -205,12 +211,12 @@ mod tests {
     #[tokio::test]
     async fn a_host_name_stands_for_its_addresses_and_an_unknown_one_is_named() {
         let found =
-            Source::Named(list(&["localhost:9876", "10.0.0.1:9876", "no.invalid:9876"])).look_up().await.unwrap();
+            Source::Named(list(&["localhost:9876", "10.0.0.1:9876", "no.invalid:9876"])).look_up(false).await.unwrap();
         assert!(
             found.contains(&"10.0.0.1:9876".to_owned()) && found.iter().all(|a| !a.contains("invalid")),
             "{found:?}"
         );
-        let unknown = Source::Named(list(&["no.invalid:9876"])).look_up().await.unwrap_err();
+        let unknown = Source::Named(list(&["no.invalid:9876"])).look_up(false).await.unwrap_err();
         assert!(unknown.to_string().contains("no.invalid:9876"), "{unknown}");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::error::ClientError;
+use crate::remoting::tls::{Dialer, TlsOptions};
 
 /// Where a name server listens when nothing is said.
 pub const NAME_SERVER: &str = "127.0.0.1:9876";
@@ -26,6 +27,8 @@ pub struct ClientOptions {
     pub route_interval: Duration,
     /// How often brokers hear who we are. They forget us after 120 s.
     pub heartbeat_interval: Duration,
+    /// Speaks TLS with name servers and brokers; `None`: plain text.
+    pub tls: Option<TlsOptions>,
 }
 
 impl ClientOptions {
@@ -45,6 +48,7 @@ impl ClientOptions {
             request_timeout: Duration::from_secs(3),
             route_interval: Duration::from_secs(30),
             heartbeat_interval: Duration::from_secs(30),
+            tls: None,
         }
     }
 
@@ -57,6 +61,30 @@ impl ClientOptions {
     #[must_use]
     pub fn from_address_server(server: impl Into<String>) -> Self {
         Self { address_server: Some(server.into()), ..Self::new("") }
+    }
+
+    /// The same over TLS. Servers' certificates are checked unless the options say otherwise.
+    ///
+    /// ```
+    /// use actormq::client::{ClientOptions, TlsOptions};
+    ///
+    /// let options = ClientOptions::new("mq.example.com:9876").tls(TlsOptions::with_ca_file("ca.pem"));
+    /// assert!(options.tls.is_some());
+    /// ```
+    #[must_use]
+    pub fn tls(mut self, tls: TlsOptions) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Reads the files that TLS needs, off the caller's thread.
+    pub(super) async fn dialer(&self) -> Result<Option<Dialer>, ClientError> {
+        let Some(tls) = self.tls.clone() else {
+            return Ok(None);
+        };
+        let unusable = |reason: String| ClientError::Option { option: "tls", reason };
+        let read = tokio::task::spawn_blocking(move || tls.dialer()).await;
+        read.map_err(|error| unusable(error.to_string()))?.map(Some).map_err(|error| unusable(error.to_string()))
     }
 
     pub(super) fn check(&self) -> Result<(), ClientError> {

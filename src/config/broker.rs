@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::host::host_name;
 use super::provenance::Provenance;
+use super::tls::TlsRules;
 use super::values::NamesrvAddress;
 
 /// Everything that one broker can be told. Checked once, when it is loaded or updated: the values fit each other.
@@ -75,6 +76,7 @@ pub struct BrokerNetwork {
     pub idle_seconds_max: u32,
     /// Longest frame, in bytes, that is read from a peer.
     pub frame_bytes_max: u32,
+    pub tls: TlsRules,
 }
 
 /// How the broker makes itself known to name servers.
@@ -236,6 +238,7 @@ impl Default for BrokerNetwork {
             ha_master_address: None,
             idle_seconds_max: 120,
             frame_bytes_max: 16 * 1024 * 1024,
+            tls: TlsRules::default(),
         }
     }
 }

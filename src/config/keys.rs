@@ -32,7 +32,14 @@ static BY_NAME: LazyLock<HashMap<&'static str, &'static Key>> =
     LazyLock::new(|| TABLE.iter().map(|key| (key.name, key)).collect());
 static BY_LETTERS: LazyLock<HashMap<String, &'static Key>> = LazyLock::new(|| {
     let own = TABLE.iter().filter_map(|key| Some((letters(key.name.strip_prefix(OWN_PREFIX)?), key)));
-    TABLE.iter().map(|key| (letters(key.name), key)).chain(own).collect()
+    // Of `tls.test.mode.enable` and the proxy's `tlsTestModeEnable` the one with meaning counts: the last.
+    let (dotted, plain): (Vec<&Key>, Vec<&Key>) = TABLE.iter().partition(|key| key.name.contains('.'));
+    plain
+        .into_iter()
+        .map(|key| (letters(key.name), key))
+        .chain(own)
+        .chain(dotted.into_iter().map(|key| (letters(key.name), key)))
+        .collect()
 });
 
 /// All known keys, in the order of their names.
@@ -45,8 +52,8 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
     BY_NAME.get(name).copied()
 }
 
-/// The key with these letters, whatever their case and the underscores between them: `BROKER_NAME`, `broker_name`. Our own
-/// keys also without their prefix: `LOG_LEVEL`.
+/// The key with these letters, whatever their case and the underscores and dots between them: `BROKER_NAME`, `broker_name`,
+/// `tls_server_mode`. Our own keys also without their prefix: `LOG_LEVEL`.
 pub(super) fn find_spelled(name: &str) -> Option<&'static Key> {
     find(name).or_else(|| BY_LETTERS.get(&letters(name)).copied())
 }
@@ -65,6 +72,11 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
 }
 
 impl Key {
+    /// The name as TOML files have it: a dot there would mean a table.
+    pub(super) fn toml_name(&self) -> String {
+        self.name.replace('.', "_")
+    }
+
     /// 5.5.0 has the key in one of these classes.
     pub(super) fn is_in(&self, classes: &str) -> bool {
         self.classes.contains(|class| classes.contains(class))
@@ -108,7 +120,7 @@ fn read_line(line: &'static str) -> Option<Key> {
 }
 
 fn letters(name: &str) -> String {
-    name.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect()
+    name.chars().filter(|c| !matches!(c, '_' | '.')).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// Levenshtein's distance between two short names.
@@ -145,7 +157,8 @@ mod tests {
     #[test]
     fn spellings_lead_to_one_key_each() {
         let own = all().iter().filter_map(|key| key.name.strip_prefix(OWN_PREFIX));
-        let mut spelled: Vec<String> = all().iter().map(|key| key.name).chain(own).map(letters).collect();
+        let plain = all().iter().map(|key| key.name).filter(|name| *name != "tlsTestModeEnable");
+        let mut spelled: Vec<String> = plain.chain(own).map(letters).collect();
         let count = spelled.len();
         spelled.sort();
         spelled.dedup();
@@ -153,6 +166,9 @@ mod tests {
         assert_eq!(find_spelled("BROKER_IP1").unwrap().name, "brokerIP1");
         assert_eq!(find_spelled("check_crc_on_recover").unwrap().name, "checkCRCOnRecover");
         assert_eq!(find_spelled("LOG_LEVEL").unwrap().name, "actormqLogLevel");
+        assert_eq!(find_spelled("TLS_SERVER_MODE").unwrap().name, "tls.server.mode");
+        assert_eq!(find_spelled("TLS_TEST_MODE_ENABLE").unwrap().name, "tls.test.mode.enable");
+        assert_eq!(find_spelled("tlsTestModeEnable").unwrap().name, "tlsTestModeEnable");
     }
 
     #[test]

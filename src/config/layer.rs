@@ -120,6 +120,11 @@ impl Layer {
         Ok(Self(settings))
     }
 
+    /// What the layer says of a key that all roles share.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|setting| setting.key.name == name).map(|setting| setting.text.as_str())
+    }
+
     /// What the layer says to `scope`: what is meant for it alone goes before what is meant for any.
     fn told(&self, scope: Scope) -> Told {
         let any = self.0.iter().filter(|setting| setting.scope == Scope::Any);
@@ -206,7 +211,8 @@ impl Source for Told {
 
     fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
         let value = |setting: &Setting| Value::new(Some(&setting.origin), setting.text.clone());
-        Ok(self.0.iter().map(|setting| (setting.key.name.to_string(), value(setting))).collect())
+        // A dot in a name would mean a table to the `config` crate.
+        Ok(self.0.iter().map(|setting| (setting.key.toml_name(), value(setting))).collect())
     }
 }
 
@@ -224,7 +230,7 @@ pub(super) fn merged(layers: &[Layer], scope: Scope) -> Result<BTreeMap<&'static
     let values = builder.build().and_then(|config| config.collect()).map_err(failed)?;
     let mut texts = BTreeMap::new();
     for (name, value) in values {
-        let Some(key) = keys::find(&name) else {
+        let Some(key) = keys::find_spelled(&name) else {
             continue;
         };
         let origin = value.origin().unwrap_or_default().to_string();

@@ -11,7 +11,7 @@ use super::namesrv::NamesrvConfig;
 use super::notice::{ConfigError, Notice};
 use super::process::ProcessConfig;
 use super::provenance::{Entry, State};
-use super::{environment, keys};
+use super::{environment, keys, tls};
 
 /// Where settings come from.
 #[derive(Clone, Debug)]
@@ -63,22 +63,29 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
 }
 
 /// The layers, the weakest first.
-fn read_layers(sources: &Sources, notices: &mut Vec<Notice>) -> Result<[Layer; 3], ConfigError> {
+fn read_layers(sources: &Sources, notices: &mut Vec<Notice>) -> Result<[Layer; 4], ConfigError> {
     let strict =
         Rules { role: sources.role, spelling: Spelling::Exact, unknown: Unknown::Refused, twice: Twice::Refused };
     let snake = Rules { spelling: Spelling::Snake, ..strict };
+    let unknown = if sources.strict { Unknown::Refused } else { Unknown::Said };
+    let properties = Rules { unknown, twice: Twice::LastCounts, ..strict };
     let in_file = match &sources.file {
         None => Layer::default(),
         Some(path) if Form::of(path) == Form::Toml => Layer::read(file::given(path)?, snake, notices)?,
-        Some(path) => {
-            let unknown = if sources.strict { Unknown::Refused } else { Unknown::Said };
-            Layer::read(file::given(path)?, Rules { unknown, twice: Twice::LastCounts, ..strict }, notices)?
-        }
+        Some(path) => Layer::read(file::given(path)?, properties, notices)?,
     };
     let environment = environment::given(&sources.environment, sources.role)?;
     let environment = Layer::read(environment, snake, notices)?;
     let flags = Layer::read(sources.flags.clone(), strict, notices)?;
-    Ok([in_file, environment, flags])
+    let named = [&flags, &environment, &in_file].into_iter().find_map(|layer| layer.text("tls.config.file"));
+    let (path, is_named) = tls::config_file(named);
+    let of_tls = match file::given(path) {
+        // RocketMQ, too, passes over one that it cannot read.
+        Err(ConfigError::Unreadable { .. }) if !is_named => Vec::new(),
+        given => given?,
+    };
+    let of_tls = Layer::read(of_tls, properties, notices)?;
+    Ok([of_tls, in_file, environment, flags])
 }
 
 struct Loading<'a> {
@@ -114,8 +121,12 @@ impl Loading<'_> {
                 config.provenance_mut().entries.insert(name, Entry { text, origin, state });
             }
         }
-        let notices = config.check()?;
-        self.notices.extend(notices);
+        for notice in config.check()? {
+            // Two roles of a process may say the same.
+            if !self.notices.contains(&notice) {
+                self.notices.push(notice);
+            }
+        }
         Ok(config)
     }
 

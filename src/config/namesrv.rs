@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use super::binding::{Binding, Keyed, bindings};
+use super::binding::{Binding, Keyed};
 use super::host::DATA_DIR;
 use super::notice::{ConfigError, Notice};
 use super::provenance::Provenance;
+use super::tls::{self, TlsRules, server_bindings};
 use super::values::{ip, names, number, optional_path, path, switch};
 
 /// Everything that one name server can be told.
@@ -30,6 +31,7 @@ pub struct NamesrvNetwork {
     pub idle_seconds_max: u32,
     /// Longest frame, in bytes, that is read from a peer.
     pub frame_bytes_max: u32,
+    pub tls: TlsRules,
 }
 
 /// Where the name server keeps what outlives it.
@@ -99,6 +101,7 @@ impl Default for NamesrvNetwork {
             listen_port: 9876,
             idle_seconds_max: 120,
             frame_bytes_max: 16 * 1024 * 1024,
+            tls: TlsRules::default(),
         }
     }
 }
@@ -142,11 +145,11 @@ impl Keyed for NamesrvConfig {
     }
 
     fn check(&mut self) -> Result<Vec<Notice>, ConfigError> {
-        Ok(Vec::new())
+        tls::check(self, &self.network.tls)
     }
 }
 
-const BINDINGS: &[Binding<NamesrvConfig>] = bindings![
+const BINDINGS: &[Binding<NamesrvConfig>] = server_bindings![NamesrvConfig;
     "bindAddress" => NextStart, network.bind_address, ip;
     "listenPort" => NextStart, network.listen_port, number("", 0..=65_535);
     "serverChannelMaxIdleTimeSeconds" => NextStart, network.idle_seconds_max, number(" of seconds", 1..=i32::MAX as u32);

@@ -33,10 +33,15 @@ impl Settings {
 fn section<C: Keyed>(out: &mut String, config: &C) {
     for binding in C::bindings() {
         let origin = config.provenance().origin(binding.key);
-        let kind = keys::find(binding.key).map_or(Kind::Text, |key| key.kind);
+        let Some(key) = keys::find(binding.key) else {
+            continue;
+        };
         match (binding.show)(config) {
-            Some(text) => value_line(out, binding.key, &kind.toml(&text), origin),
-            None => out.push_str(&format!("# {} is not set\n", binding.key)),
+            Some(text) => value_line(out, &key.toml_name(), &key.kind.toml(&text), origin),
+            None if config.provenance().entries.contains_key(key.name) => {
+                out.push_str(&format!("# {} is set ({origin}) and not shown\n", key.toml_name()));
+            }
+            None => out.push_str(&format!("# {} is not set\n", key.toml_name())),
         }
     }
 }

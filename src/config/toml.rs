@@ -4,13 +4,17 @@ use std::path::Path;
 
 use config::{FileFormat, Source, Value, ValueKind};
 
-use super::keys::{self, Kind};
+use super::keys;
 use super::layer::{Given, Scope, shortened};
 use super::notice::{ConfigError, at};
 
 /// Tables of a TOML file, with the role they speak to and what their keys begin with.
-const TABLES: [(&str, Scope, &str); 3] =
-    [("broker", Scope::Broker, ""), ("namesrv", Scope::Namesrv, ""), ("log", Scope::Any, "actormq_log_")];
+const TABLES: [(&str, Scope, &str); 4] = [
+    ("broker", Scope::Broker, ""),
+    ("namesrv", Scope::Namesrv, ""),
+    ("log", Scope::Any, "actormq_log_"),
+    ("tls", Scope::Any, "tls_"),
+];
 
 /// What the file says, in its order.
 pub(super) fn given(text: &str, path: &Path) -> Result<Vec<Given>, ConfigError> {
@@ -25,10 +29,13 @@ pub(super) fn given(text: &str, path: &Path) -> Result<Vec<Given>, ConfigError> 
             ValueKind::Table(members) => {
                 let Some((_, scope, prefix)) = TABLES.iter().find(|(table, ..)| *table == key) else {
                     let origin = at(path, line(&key, ""));
-                    let what = format!("unknown table [{}]; known are [broker], [namesrv] and [log]", shortened(&key));
+                    let what =
+                        format!("unknown table [{}]; known are [broker], [namesrv], [log] and [tls]", shortened(&key));
                     return Err(ConfigError::Syntax { origin, what });
                 };
-                for (member, value) in members {
+                for (member, value) in
+                    members.into_iter().flat_map(|(member, value)| leaves(member, value, *prefix == "tls_"))
+                {
                     let number = line(&key, &member).or_else(|| line(&key, "")).or_else(|| line("", &key));
                     let place = (*scope, format!("{prefix}{member}"));
                     found.push((number, scalar(place, value, at(path, number))?));
@@ -43,6 +50,17 @@ pub(super) fn given(text: &str, path: &Path) -> Result<Vec<Given>, ConfigError> 
     }
     found.sort_by(|left, right| left.0.cmp(&right.0).then_with(|| left.1.key.cmp(&right.1.key)));
     Ok(found.into_iter().map(|(_, given)| given).collect())
+}
+
+/// RocketMQ's names of the TLS keys have dots, which TOML takes for tables within tables.
+fn leaves(name: String, value: Value, is_nested: bool) -> Vec<(String, Value)> {
+    match value.kind {
+        ValueKind::Table(members) if is_nested => {
+            let named = members.into_iter().map(|(member, value)| (format!("{name}.{member}"), value));
+            named.flat_map(|(name, value)| leaves(name, value, true)).collect()
+        }
+        kind => vec![(name, Value::new(None, kind))],
+    }
 }
 
 fn scalar((scope, key): (Scope, String), value: Value, origin: String) -> Result<Given, ConfigError> {
@@ -117,8 +135,10 @@ pub(super) fn rewrite(text: &str, changes: &[(&str, &str)], scope: Scope) -> Res
     let places = lines_of(text);
     let mut added = Vec::new();
     for (key, value) in changes {
-        let known = keys::find(key).map_or(Kind::Text, |key| key.kind);
-        let setting = format!("{key} = {}", known.toml(value));
+        let Some(known) = keys::find(key) else {
+            continue;
+        };
+        let setting = format!("{} = {}", known.toml_name(), known.kind.toml(value));
         let is_key = |line: &&KeyLine| keys::find_spelled(&line.key).is_some_and(|found| found.name == *key);
         let in_table = places.iter().filter(|line| line.table == table).find(is_key);
         let place = in_table.or_else(|| places.iter().filter(|line| line.table.is_empty()).find(is_key));
@@ -179,7 +199,7 @@ mod tests {
         assert!(error.starts_with("a.toml:2: is no TOML: "), "{error}");
         assert!(!error.contains('\n'), "{error}");
         let error = read_toml("a = 1\n[brocker]\nb = 2\n").unwrap_err();
-        assert_eq!(error, "a.toml:2: unknown table [brocker]; known are [broker], [namesrv] and [log]");
+        assert_eq!(error, "a.toml:2: unknown table [brocker]; known are [broker], [namesrv], [log] and [tls]");
         let error = read_toml("[broker]\nlistenPort = {a = 1}\n").unwrap_err();
         assert_eq!(error, "a.toml:2: listenPort must be a text, a number, a boolean or a list of these");
     }

@@ -22,6 +22,8 @@ const PAIRS_MAX: usize = 4_096;
 /// Keys that no update may touch, whatever `configBlackList` says.
 const BROKER_BLACK_LIST: [&str; 3] = ["brokerConfigPath", "rocketmqHome", "configBlackList"];
 const NAMESRV_BLACK_LIST: [&str; 4] = ["configBlackList", "configStorePath", "kvConfigPath", "rocketmqHome"];
+/// Those of both that hold secrets: an update travels in plain text and is logged.
+const SECRETS: [&str; 2] = ["tls.server.keyPassword", "tls.client.keyPassword"];
 
 /// What an update did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,7 +120,8 @@ impl NamesrvConfig {
 }
 
 fn refuse_black_listed(pairs: &[(String, String)], fixed: &[&str], set: &[String]) -> Result<(), ConfigError> {
-    let is_listed = |key: &str| fixed.contains(&key) || set.iter().any(|listed| listed == key);
+    let is_listed =
+        |key: &str| fixed.contains(&key) || SECRETS.contains(&key) || set.iter().any(|listed| listed == key);
     match pairs.iter().find(|(key, _)| is_listed(key)) {
         Some((key, _)) => Err(ConfigError::BlackListed { key: key.clone() }),
         None => Ok(()),

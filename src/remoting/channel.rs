@@ -16,11 +16,12 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use self::link::Link;
+use self::link::{Link, Socket};
 pub use self::options::{CONNECT_TIMEOUT, ChannelOptions, IDLE_AFTER};
 use self::shared::{Bounds, Shared};
 pub use self::shared::{PeerRequest, Reply};
 use super::error::ChannelError;
+use super::tls::Dialer;
 use crate::protocol::frame::{Codec, FLAG_ONEWAY};
 
 /// How long [`Channel::close`] waits for what was queued to leave.
@@ -46,17 +47,15 @@ impl Channel {
     /// Connects to `address` (`host:port`). Call it inside a tokio runtime; that runtime drives the socket.
     ///
     /// # Errors
-    /// [`ChannelError::Connect`] when nobody answers there within the connect timeout.
+    /// [`ChannelError::Connect`] when nobody answers there within the connect timeout, [`ChannelError::Tls`] when TLS was
+    /// asked for and whoever answers speaks none or is not trusted.
     pub async fn connect(address: &str, options: ChannelOptions) -> Result<Channel, ChannelError> {
         let failed = |reason: String| ChannelError::Connect { address: address.to_owned(), reason };
-        let stream = timeout(options.connect_timeout, TcpStream::connect(address))
-            .await
-            .map_err(|_| failed(format!("no answer within {:?}", options.connect_timeout)))?
-            .map_err(|error| failed(error.to_string()))?;
-        stream.set_nodelay(true).map_err(|error| failed(error.to_string()))?;
+        let late = |_| failed(format!("no answer within {:?}", options.connect_timeout));
+        let socket = timeout(options.connect_timeout, dial(address, options.tls.as_ref())).await.map_err(late)??;
         let bounds = Bounds { requests_max: options.requests_max, outbound_bytes_max: options.outbound_bytes_max };
         let shared = Arc::new(Shared::new(address, options.codec, bounds));
-        let link = Link::new(stream, Arc::clone(&shared), options);
+        let link = Link::new(socket, Arc::clone(&shared), options);
         // The task ends with the connection, whose owner is the last handle; nobody needs to join it.
         drop(tokio::spawn(link.run()));
         Ok(Channel { owner: Arc::new(Owner(shared)) })
@@ -128,6 +127,18 @@ impl Channel {
             self.owner.0.end(ChannelError::Closed { address: self.owner.0.address.clone() });
         }
     }
+}
+
+async fn dial(address: &str, tls: Option<&Dialer>) -> Result<Socket, ChannelError> {
+    let failed =
+        |error: std::io::Error| ChannelError::Connect { address: address.to_owned(), reason: error.to_string() };
+    let stream = TcpStream::connect(address).await.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    let Some(tls) = tls else {
+        return Ok(Socket::Plain(stream));
+    };
+    let shaken = tls.shake_hands(address, stream).await;
+    Ok(Socket::Tls(shaken.map_err(|reason| ChannelError::Tls { address: address.to_owned(), reason })?))
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ pub enum ChannelError {
     /// Nobody listens there, the name does not resolve, or no answer came in time.
     #[error("cannot connect to {address}: {reason}")]
     Connect { address: String, reason: String },
+    /// Somebody listens there, and TLS with him failed: he speaks none, or his certificate is not trusted.
+    #[error("no TLS with {address}: {reason}")]
+    Tls { address: String, reason: String },
     /// No answer within the time that the caller gave. The peer may have done what was asked.
     #[error("{address} did not answer request {code} within {after:?}")]
     Timeout { address: String, code: i32, after: Duration },
@@ -38,6 +41,6 @@ impl ChannelError {
     /// Whether the peer may have received the request and acted on it.
     #[must_use]
     pub fn may_have_arrived(&self) -> bool {
-        !matches!(self, Self::Connect { .. } | Self::TooLong { .. } | Self::Header { .. })
+        !matches!(self, Self::Connect { .. } | Self::Tls { .. } | Self::TooLong { .. } | Self::Header { .. })
     }
 }

@@ -1,5 +1,6 @@
-//! Frames over sockets, and where name servers are.
+//! Frames over sockets, with and without TLS, and where name servers are.
 
 pub mod channel;
 pub mod error;
 pub mod lookup;
+pub mod tls;

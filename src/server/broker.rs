@@ -13,6 +13,7 @@ use super::doors::{BrokerDoors, GroupDoor, LiveSettings, MemberDoor, OffsetDoor,
 use super::listener::{self, Drain, Listener};
 use super::requests::send::SendRules;
 use super::session::{BrokerDesk, Desk};
+use super::tls;
 use super::tree::{LogTree, Threads, ends, keep};
 use crate::actors::catalog::groups::{GroupTable, Groups};
 use crate::actors::catalog::members::{Members, SubscriptionTable};
@@ -30,6 +31,7 @@ use crate::actors::{Stop, supervision};
 use crate::config::{self, Advertised, BrokerConfig};
 use crate::metrics::Metrics;
 use crate::protocol::names::Topic;
+use crate::remoting::tls::TlsError;
 use crate::store::StoreError;
 use crate::store::disk::Disk;
 use crate::store::opening::{self, Found};
@@ -44,6 +46,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("{0}")]
     Catalog(String),
+    #[error("{0}")]
+    Tls(#[from] TlsError),
     #[error("cannot listen on {address}: {source}; another server may be running there")]
     Bind { address: SocketAddr, source: std::io::Error },
     #[error("the address to be told to clients, {host}, cannot be resolved: {source}")]
@@ -71,7 +75,7 @@ impl Broker {
     /// Starts a broker on the calling thread's arbiter and others.
     ///
     /// # Errors
-    /// When the data directory or the address cannot be used; nothing was changed then.
+    /// When the data directory, the certificate or the address cannot be used; nothing was changed then.
     pub async fn start(config: BrokerConfig, io_threads: usize, fatal: &Fatal) -> Result<Broker, StartError> {
         Self::start_on(Disk::default(), config, io_threads, fatal).await
     }
@@ -87,6 +91,8 @@ impl Broker {
         io_threads: usize,
         fatal: &Fatal,
     ) -> Result<Broker, StartError> {
+        let entrance = tls::open(&config.network.tls)?;
+        let dialer = tls::dialer(&config.network.tls)?;
         let sockets = bind(&mut config)?;
         let address = sockets[0].local_addr().map_err(|source| bind_error(&config, source))?;
         let fast_address = sockets.get(1).and_then(|socket| socket.local_addr().ok());
@@ -111,13 +117,14 @@ impl Broker {
             send_rules,
             opaque: AtomicI32::new(0),
         }));
-        let listener = Listener::new(sockets, threads.io.clone(), desk);
+        let listener = Listener::new(sockets, threads.io.clone(), desk, entrance);
         let listener = supervision::start_here(listener, ends(fatal, "the listener"));
         let registration = Registration::new(
             registrar(&doors.settings.now(), &doors.address),
             doors.settings.current.clone(),
             doors.topics.owner.clone(),
         );
+        let registration = registration.dialing(dialer);
         let registration = supervision::start_here(registration, ends(fatal, "the registration"));
         let mut pillars = log.pillars.clone();
         pillars.0.push(("the registration", registration.clone().recipient()));

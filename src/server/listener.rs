@@ -1,6 +1,6 @@
 //! The doors to the outside: accepts connections and gives each a session.
 //!
-//! Owns: listening sockets, the list of sessions. Hears: `SessionEnded`, [`Drain`], `Stop`. Tells: sessions to end.
+//! Owns: listening sockets, the list of sessions, the certificate that new connections are shown. Hears: `SessionEnded`, [`Drain`], `Stop`. Tells: sessions to end.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 use crate::actors::crash::CrashSession;
 use crate::actors::supervision::{End, Seat};
 use crate::actors::{ConnectionId, Stop};
-use crate::server::session::{Desk, Ends, Session};
+use crate::server::session::{Arrival, Desk, Ends, Session};
+use crate::server::tls::{Guard, Watch};
 
 /// Connections that the kernel keeps for a listener that is busy.
 const BACKLOG: u32 = 1024;
@@ -42,6 +43,9 @@ pub struct Listener {
     sockets: Vec<std::net::TcpListener>,
     arbiters: Vec<ArbiterHandle>,
     desk: Desk,
+    guard: Guard,
+    /// Until the listener starts.
+    watch: Option<Watch>,
     sessions: HashMap<ConnectionId, Addr<Session>>,
     next_arbiter: usize,
     drained: Vec<tokio::sync::oneshot::Sender<()>>,
@@ -63,13 +67,21 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 impl Listener {
-    /// Connections of `sockets` go to sessions on `arbiters`, one after the other.
+    /// Connections of `sockets` go to sessions on `arbiters`, one after the other. The guard lets them in; another one takes
+    /// its place when the watch says so.
     #[must_use]
-    pub fn new(sockets: Vec<std::net::TcpListener>, arbiters: Vec<ArbiterHandle>, desk: Desk) -> Self {
+    pub fn new(
+        sockets: Vec<std::net::TcpListener>,
+        arbiters: Vec<ArbiterHandle>,
+        desk: Desk,
+        (guard, watch): (Guard, Option<Watch>),
+    ) -> Self {
         Self {
             sockets,
             arbiters,
             desk,
+            guard,
+            watch,
             sessions: HashMap::new(),
             next_arbiter: 0,
             drained: Vec::new(),
@@ -89,10 +101,11 @@ impl Listener {
         };
         let arbiter = &self.arbiters[self.next_arbiter % self.arbiters.len()];
         self.next_arbiter += 1;
+        let arrival = Arrival { socket, guard: self.guard.clone() };
         let (desk, here) = (self.desk.clone(), ctx.address());
         let session = Seat::new().start(
             arbiter,
-            move || Session::new(socket, Ends { connection, peer }, desk),
+            move || Session::new(arrival, Ends { connection, peer }, desk),
             move |end| {
                 if let End::Panicked(reason) = end {
                     tracing::error!(%peer, reason, "a session ended by a panic; its connection is closed");
@@ -146,6 +159,14 @@ impl Actor for Listener {
                 listener.accepted(socket, peer, ctx);
             });
             self.accepting.push(ctx.spawn(accepting.finish()));
+        }
+        if let Some(watch) = self.watch.take() {
+            let guards = futures_util::stream::unfold(watch, |mut watch| async move {
+                let guard = watch.changed().await;
+                Some((guard, watch))
+            });
+            let watching = actix::fut::wrap_stream::<_, Self>(guards).map(|guard, listener, _| listener.guard = guard);
+            self.accepting.push(ctx.spawn(watching.finish()));
         }
     }
 }

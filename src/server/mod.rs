@@ -6,6 +6,7 @@ pub mod listener;
 pub mod namesrv;
 pub mod requests;
 pub mod session;
+pub mod tls;
 pub mod tree;
 
 pub use crate::actors::log::flusher::Fatal;

@@ -12,6 +12,7 @@ use super::broker::StartError;
 use super::listener::{self, Drain, Listener};
 use super::requests::namesrv::NamesrvDoors;
 use super::session::Desk;
+use super::tls;
 use super::tree::ends;
 use crate::actors::Stop;
 use crate::actors::log::flusher::Fatal;
@@ -35,9 +36,11 @@ impl NameServer {
     /// Starts a name server on the calling thread's arbiter.
     ///
     /// # Errors
-    /// When the address or the data directory cannot be used.
+    /// When the address, the certificate or the data directory cannot be used.
     pub fn start(mut config: NamesrvConfig, fatal: &Fatal) -> Result<NameServer, StartError> {
         let address = SocketAddr::new(config.network.bind_address, config.network.listen_port);
+        let entrance = tls::open(&config.network.tls)?;
+        let dialer = tls::dialer(&config.network.tls)?;
         let bind_error = |source| StartError::Bind { address, source };
         let socket = listener::bind(address).map_err(bind_error)?;
         let address = socket.local_addr().map_err(bind_error)?;
@@ -46,6 +49,7 @@ impl NameServer {
         let published = Arc::new(Published::default());
         let owner =
             Namesrv::open(config.clone(), published.clone()).map_err(|error| StartError::Catalog(error.to_string()))?;
+        let owner = owner.dialing(dialer);
         let key_values = owner.key_values();
         let (fatal, fatal_too) = (fatal.clone(), fatal.clone());
         let actor = supervision::start_here(owner, move |end| {
@@ -56,7 +60,7 @@ impl NameServer {
         });
         let doors = NamesrvDoors::new(actor, published, key_values, config);
         let desk = Desk::Namesrv(doors.clone());
-        let listener = Listener::new(vec![socket], vec![Arbiter::current()], desk);
+        let listener = Listener::new(vec![socket], vec![Arbiter::current()], desk, entrance);
         let listener = supervision::start_here(listener, ends(&fatal_too, "the listener"));
         Ok(NameServer { address, listener, doors })
     }

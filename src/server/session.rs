@@ -1,6 +1,6 @@
 //! One connection.
 //!
-//! Owns: its socket, the bytes of an unfinished frame, what is still to be sent, its credit.
+//! Owns: its socket, with TLS where the peer speaks it, the bytes of an unfinished frame, what is still to be sent, its credit.
 //! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, `Answered` from request handlers, [`Push`] from
 //! whoever wants something of the client, `Resume`, `Stop`.
 //! Tells: one `Append` for all sends of a socket read to the writer, pulls to their queues, everything else to a handler.
@@ -15,6 +15,7 @@ mod outbox;
 mod pushes;
 mod reading;
 mod replies;
+mod socket;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -24,12 +25,13 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use bytes::Bytes;
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 
 pub use self::desk::{BrokerDesk, Desk};
 use self::held::Held;
 use self::making::Making;
 use self::outbox::Outbox;
+pub use self::socket::Arrival;
+use self::socket::Socket;
 use crate::actors::commitlog_writer::{Appended, Batch, Reply};
 use crate::actors::topic_queue::{Pulled, PulledTo};
 use crate::actors::{ConnectionId, Peer, Stop};
@@ -112,8 +114,8 @@ pub struct Ends {
 /// One connection. See the module.
 pub struct Session {
     /// Until the session starts on its thread.
-    socket: Option<std::net::TcpStream>,
-    writing: Option<Rc<OwnedWriteHalf>>,
+    arrival: Option<Arrival>,
+    writing: Option<Rc<Socket>>,
     ends: Ends,
     desk: Desk,
     /// The bytes of a frame that is not whole yet.
@@ -173,9 +175,9 @@ impl Credit {
 
 impl Session {
     #[must_use]
-    pub fn new(socket: std::net::TcpStream, ends: Ends, desk: Desk) -> Self {
+    pub fn new(arrival: Arrival, ends: Ends, desk: Desk) -> Self {
         Self {
-            socket: Some(socket),
+            arrival: Some(arrival),
             writing: None,
             ends,
             desk,
@@ -287,7 +289,8 @@ impl Session {
     /// While the server stops: ends the connection once everything that was asked of it is answered. Pulls that wait for
     /// messages are not waited for.
     fn end_if_drained(&mut self, ctx: &mut Context<Self>) {
-        let under_way = self.credit.appending_bytes > 0 || self.credit.handled > 0 || self.outbox.waiting_bytes() > 0;
+        let is_sending = self.outbox.waiting_bytes() > 0 || self.writing.as_ref().is_some_and(|to| to.holds_back());
+        let under_way = self.credit.appending_bytes > 0 || self.credit.handled > 0 || is_sending;
         if self.stage == Stage::Draining && !under_way {
             ctx.stop();
         }
@@ -318,8 +321,8 @@ impl Actor for Session {
         let here = ctx.address();
         let peer = Peer { connection: self.ends.connection, address: self.ends.peer, push: here.clone().recipient() };
         self.ways = Some(Ways { append: Arc::new(here.clone().recipient()), pulled: Arc::new(here.recipient()), peer });
-        let socket = self.socket.take().ok_or_else(|| std::io::Error::other("no socket"));
-        let (reading, writing) = match socket.and_then(TcpStream::from_std) {
+        let Some(Arrival { socket, guard }) = self.arrival.take() else { return };
+        let (reading, writing) = match TcpStream::from_std(socket) {
             Ok(socket) => socket.into_split(),
             Err(error) => {
                 self.close(&error.to_string());
@@ -327,9 +330,9 @@ impl Actor for Session {
                 return;
             }
         };
-        let writing = Rc::new(writing);
+        let writing = Rc::new(Socket::new(writing));
         self.writing = Some(writing.clone());
-        ctx.spawn(reading::Reading::new(reading));
+        ctx.spawn(reading::Reading::new(reading, guard));
         ctx.spawn(outbox::Draining::new(writing));
         ctx.run_later(self.desk.idle_max() / 4, Self::look_after);
     }

@@ -33,6 +33,7 @@ use crate::config::BrokerConfig;
 use crate::protocol::body::version::DataVersion;
 use crate::protocol::names::Topic;
 use crate::remoting::channel::Channel;
+use crate::remoting::tls::Dialer;
 
 /// Changed topics beyond which everything is announced.
 const CHANGES_MAX: usize = 10_000;
@@ -99,6 +100,7 @@ pub struct Registration {
     config: Arc<ArcSwap<BrokerConfig>>,
     topics: Door<Topics>,
     namesrvs: Vec<Namesrv>,
+    dialer: Option<Dialer>,
     found: Found,
     /// What the owner of the topics was told last.
     ordered: Option<Vec<String>>,
@@ -114,10 +116,18 @@ impl Registration {
             config,
             topics,
             namesrvs: Vec::new(),
+            dialer: None,
             found: Found::default(),
             ordered: None,
             is_stopping: false,
         }
+    }
+
+    /// Name servers are spoken to over TLS.
+    #[must_use]
+    pub fn dialing(mut self, dialer: Option<Dialer>) -> Self {
+        self.dialer = dialer;
+        self
     }
 
     /// Each period everything is announced, to the name servers that are set by then.
@@ -265,10 +275,10 @@ impl Registration {
 }
 
 impl Namesrv {
-    fn new(address: &str) -> Self {
+    fn new(address: &str, dialer: Option<Dialer>) -> Self {
         Self {
             address: address.to_owned(),
-            link: Arc::new(Mutex::new(Link::new(address))),
+            link: Arc::new(Mutex::new(Link::new(address, dialer))),
             busy_since: None,
             wanted: None,
             changes: Changes::default(),

@@ -10,6 +10,7 @@ use super::registration::LowestIdChange;
 use crate::protocol::code::RequestCode;
 use crate::protocol::header::admin::NotifyMinBrokerIdChangeRequest;
 use crate::remoting::channel::{Channel, ChannelOptions};
+use crate::remoting::tls::Dialer;
 
 /// Notices under way at once; what comes beyond is left out, for brokers also ask by themselves.
 const NOTICES_MAX: usize = 64;
@@ -20,11 +21,13 @@ const NOTICE_TIMEOUT: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub(super) struct Notices {
     room: Arc<Semaphore>,
+    /// `None`: plain text.
+    pub(super) dialer: Option<Dialer>,
 }
 
 impl Default for Notices {
     fn default() -> Self {
-        Self { room: Arc::new(Semaphore::new(NOTICES_MAX)) }
+        Self { room: Arc::new(Semaphore::new(NOTICES_MAX)), dialer: None }
     }
 }
 
@@ -46,11 +49,11 @@ impl Notices {
                 tracing::warn!(%address, "too many notices under way, a broker is not told of its group's lowest id");
                 continue;
             };
-            let header = Arc::clone(&header);
+            let (header, dialer) = (Arc::clone(&header), self.dialer.clone());
             // The task ends by its timeouts; nobody waits for it.
             drop(tokio::spawn(async move {
                 let _place = place;
-                send(&address, &header).await;
+                send(&address, dialer, &header).await;
             }));
         }
     }
@@ -66,8 +69,8 @@ fn concerned(change: &LowestIdChange) -> Vec<Name> {
     addresses.skip(1).collect()
 }
 
-async fn send(address: &str, header: &NotifyMinBrokerIdChangeRequest) {
-    let options = ChannelOptions { connect_timeout: NOTICE_TIMEOUT, ..ChannelOptions::default() };
+async fn send(address: &str, tls: Option<Dialer>, header: &NotifyMinBrokerIdChangeRequest) {
+    let options = ChannelOptions { connect_timeout: NOTICE_TIMEOUT, tls, ..ChannelOptions::default() };
     let sent = async {
         let channel = Channel::connect(address, options).await?;
         let code = RequestCode::NotifyMinBrokerIdChange.number();

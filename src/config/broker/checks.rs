@@ -5,6 +5,7 @@
 use super::{BrokerConfig, BrokerRole, Registration};
 use crate::config::binding::Keyed;
 use crate::config::notice::{ConfigError, Notice};
+use crate::config::tls;
 
 /// What a frame and a record hold beside the body: header, properties, names.
 const BESIDE_BODY_BYTES: u32 = 64 * 1024;
@@ -16,7 +17,7 @@ const QUEUE_ENTRY_BYTES: u32 = 20;
 type Checked = Result<(), ConfigError>;
 
 pub(super) fn check(config: &mut BrokerConfig) -> Result<Vec<Notice>, ConfigError> {
-    let mut notices = Vec::new();
+    let mut notices = tls::check(config, &config.network.tls)?;
     check_role(config, &mut notices)?;
     check_ports(config)?;
     check_sizes(config, &mut notices)?;

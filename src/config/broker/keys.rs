@@ -1,9 +1,10 @@
 //! The keys that mean something to a broker, group by group as the fields are.
 
 use super::{BrokerConfig, BrokerRole, FlushMode, StoreKind};
-use crate::config::binding::{Binding, Keyed, bindings};
+use crate::config::binding::{Binding, Keyed};
 use crate::config::notice::{ConfigError, Notice};
 use crate::config::provenance::Provenance;
+use crate::config::tls::server_bindings;
 use crate::config::values::{
     Read, Shown, addresses, delay_levels, host, host_or_port, host_port, hours, ip, main_port, name, names, number,
     one_of, optional_path, optional_port, path, path_part, segment_bytes, switch, text,
@@ -101,7 +102,7 @@ impl Shown for StoreKind {
     }
 }
 
-const BINDINGS: &[Binding<BrokerConfig>] = bindings![
+const BINDINGS: &[Binding<BrokerConfig>] = server_bindings![BrokerConfig;
     "brokerClusterName" => NextStart, identity.cluster_name, name;
     "brokerName" => NextStart, identity.broker_name, name;
     "brokerId" => NextStart, identity.broker_id, number("", 0..=LONG_MAX);

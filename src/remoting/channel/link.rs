@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
+use tokio_rustls::client::TlsStream;
 
 use super::options::ChannelOptions;
 use super::shared::{PeerRequest, Reply, Shared};
@@ -21,9 +21,21 @@ const READ_BYTES: usize = 64 * 1024;
 const BODY_SLICE_BYTES_MIN: usize = READ_BYTES / 4;
 /// A larger empty outbound buffer gives its memory back.
 const OUTBOUND_KEPT_BYTES: usize = 1024 * 1024;
+
+/// What frames travel over.
+pub(super) enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
 /// The task: owns the socket.
 pub(super) struct Link {
-    stream: TcpStream,
+    socket: Socket,
+    ways: Ways,
+}
+
+/// What the task does over whatever socket.
+struct Ways {
     end: End,
     inbound: Option<mpsc::Sender<PeerRequest>>,
     idle_after: Duration,
@@ -39,15 +51,30 @@ impl Drop for End {
 }
 
 impl Link {
-    pub(super) fn new(stream: TcpStream, shared: Arc<Shared>, options: ChannelOptions) -> Self {
-        Self { stream, end: End(shared), inbound: options.inbound, idle_after: options.idle_after }
+    pub(super) fn new(socket: Socket, shared: Arc<Shared>, options: ChannelOptions) -> Self {
+        let ways = Ways { end: End(shared), inbound: options.inbound, idle_after: options.idle_after };
+        Self { socket, ways }
     }
 
     pub(super) async fn run(self) {
-        let Link { mut stream, end, inbound, idle_after } = self;
+        match self.socket {
+            Socket::Plain(mut stream) => {
+                let (reader, writer) = stream.split();
+                self.ways.run(reader, writer).await;
+            }
+            Socket::Tls(stream) => {
+                let (reader, writer) = tokio::io::split(*stream);
+                self.ways.run(reader, writer).await;
+            }
+        }
+    }
+}
+
+impl Ways {
+    async fn run(self, reader: impl AsyncRead + Unpin, writer: impl AsyncWrite + Unpin) {
+        let Ways { end, inbound, idle_after } = self;
         let shared = &end.0;
         let traffic = watch::Sender::new(Instant::now());
-        let (reader, writer) = stream.split();
         let reason = tokio::select! {
             reason = read(shared, reader, inbound, &traffic) => reason,
             reason = write(shared, writer, &traffic) => reason,
@@ -76,13 +103,17 @@ async fn idle(traffic: &watch::Sender<Instant>, after: Duration) {
     }
 }
 
-async fn write(shared: &Shared, mut socket: WriteHalf<'_>, traffic: &watch::Sender<Instant>) -> ChannelError {
+async fn write(shared: &Shared, mut socket: impl AsyncWrite + Unpin, traffic: &watch::Sender<Instant>) -> ChannelError {
     let mut leaving = Vec::new();
     loop {
         let closing = shared.swap_outbound(&mut leaving);
         if !leaving.is_empty() {
             shared.space.notify_waiters();
             if let Err(error) = socket.write_all(&leaving).await {
+                return lost(shared, error);
+            }
+            // TLS may hold back what the socket did not take.
+            if let Err(error) = socket.flush().await {
                 return lost(shared, error);
             }
             traffic.send_replace(Instant::now());
@@ -100,7 +131,7 @@ async fn write(shared: &Shared, mut socket: WriteHalf<'_>, traffic: &watch::Send
 
 async fn read(
     shared: &Arc<Shared>,
-    mut socket: ReadHalf<'_>,
+    mut socket: impl AsyncRead + Unpin,
     inbound: Option<mpsc::Sender<PeerRequest>>,
     traffic: &watch::Sender<Instant>,
 ) -> ChannelError {

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::shared::PeerRequest;
 use crate::protocol::frame::Codec;
+use crate::remoting::tls::Dialer;
 
 /// How long a connection may take to be made.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -14,7 +15,7 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(120);
 /// How a channel behaves.
 #[derive(Debug, Clone)]
 pub struct ChannelOptions {
-    /// For name resolution and connecting together.
+    /// For name resolution, connecting and TLS's handshake together.
     pub connect_timeout: Duration,
     /// The channel closes itself after this time without traffic.
     pub idle_after: Duration,
@@ -26,6 +27,8 @@ pub struct ChannelOptions {
     pub outbound_bytes_max: usize,
     /// Takes what the peer asks of us. When it is full or absent the peer's request is dropped.
     pub inbound: Option<mpsc::Sender<PeerRequest>>,
+    /// Speaks TLS; `None`: plain text.
+    pub tls: Option<Dialer>,
 }
 
 impl Default for ChannelOptions {
@@ -37,6 +40,7 @@ impl Default for ChannelOptions {
             requests_max: 16_384,
             outbound_bytes_max: 8 * 1024 * 1024,
             inbound: None,
+            tls: None,
         }
     }
 }

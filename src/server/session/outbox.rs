@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use bytes::{Buf, Bytes};
-use tokio::net::tcp::OwnedWriteHalf;
 
+use super::socket::Socket;
 use super::{Session, Stage};
 
 /// Pieces that one system call takes.
@@ -42,12 +42,7 @@ impl Outbox {
     }
 
     /// Sends what the socket takes now and keeps the rest; copies `head` only where it has to be kept.
-    pub(super) fn send(
-        &mut self,
-        socket: &OwnedWriteHalf,
-        (head, body): (&[u8], &[Bytes]),
-        now: Instant,
-    ) -> io::Result<()> {
+    pub(super) fn send(&mut self, socket: &Socket, (head, body): (&[u8], &[Bytes]), now: Instant) -> io::Result<()> {
         let mut sent = 0;
         if self.waiting.is_empty() {
             self.sent_at = Some(now);
@@ -58,6 +53,7 @@ impl Outbox {
             };
             let total = head.len() + body.iter().map(Bytes::len).sum::<usize>();
             if sent == total {
+                self.wake_if(socket.holds_back());
                 return Ok(());
             }
         }
@@ -72,10 +68,15 @@ impl Outbox {
                 self.keep(piece.slice(skip..));
             }
         }
-        if let Some(waker) = self.waker.take() {
+        self.wake_if(true);
+        Ok(())
+    }
+
+    /// Wakes the task that sends, if there is something to send.
+    pub(super) fn wake_if(&mut self, is_needed: bool) {
+        if is_needed && let Some(waker) = self.waker.take() {
             waker.wake();
         }
-        Ok(())
     }
 
     fn keep(&mut self, piece: Bytes) {
@@ -84,7 +85,7 @@ impl Outbox {
     }
 
     /// Sends what waits, as far as the socket takes it; true when nothing is left.
-    fn drain(&mut self, socket: &OwnedWriteHalf) -> io::Result<bool> {
+    fn drain(&mut self, socket: &Socket) -> io::Result<bool> {
         while !self.waiting.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let count = self.waiting.len().min(SLICES_MAX);
@@ -97,7 +98,8 @@ impl Outbox {
                 Err(error) => return Err(error),
             }
         }
-        Ok(true)
+        socket.flush()?;
+        Ok(!socket.holds_back())
     }
 
     fn sent(&mut self, mut count: usize) {
@@ -120,7 +122,7 @@ impl Outbox {
 }
 
 /// One system call; the one for a single piece is the cheaper.
-fn try_send(socket: &OwnedWriteHalf, head: &[u8], body: &[Bytes]) -> io::Result<usize> {
+fn try_send(socket: &Socket, head: &[u8], body: &[Bytes]) -> io::Result<usize> {
     if body.iter().all(Bytes::is_empty) {
         return socket.try_write(head);
     }
@@ -135,11 +137,11 @@ fn try_send(socket: &OwnedWriteHalf, head: &[u8], body: &[Bytes]) -> io::Result<
 
 /// Sends what waits whenever the socket takes more; lives as long as the session.
 pub(super) struct Draining {
-    socket: Rc<OwnedWriteHalf>,
+    socket: Rc<Socket>,
 }
 
 impl Draining {
-    pub(super) fn new(socket: Rc<OwnedWriteHalf>) -> Self {
+    pub(super) fn new(socket: Rc<Socket>) -> Self {
         Self { socket }
     }
 }
@@ -153,8 +155,8 @@ impl ActorFuture<Session> for Draining {
         ctx: &mut Context<Session>,
         task: &mut Wakeful<'_>,
     ) -> Poll<()> {
-        while session.outbox.waiting_bytes > 0 && session.stage != Stage::Closing {
-            match self.socket.as_ref().as_ref().poll_write_ready(task) {
+        while (session.outbox.waiting_bytes > 0 || self.socket.holds_back()) && session.stage != Stage::Closing {
+            match self.socket.poll_write_ready(task) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => session.close(&error.to_string()),
                 Poll::Ready(Ok(())) => {

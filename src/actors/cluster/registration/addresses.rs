@@ -127,7 +127,7 @@ impl Registration {
         self.leave(gone, context);
         for address in addresses {
             if self.find(&address).is_none() {
-                self.namesrvs.push(Namesrv::new(&address));
+                self.namesrvs.push(Namesrv::new(&address, self.dialer.clone()));
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::protocol::header::namesrv::{
 };
 use crate::remoting::channel::{Channel, ChannelOptions, Reply};
 use crate::remoting::error::ChannelError;
+use crate::remoting::tls::Dialer;
 
 /// How long a name server may take to say goodbye.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -76,14 +77,16 @@ pub(super) struct Told {
 #[derive(Debug)]
 pub(super) struct Link {
     address: String,
+    /// `None`: plain text.
+    dialer: Option<Dialer>,
     channel: Option<Channel>,
     /// What was told last over this connection; `None`: not everything yet.
     version: Option<DataVersion>,
 }
 
 impl Link {
-    pub(super) fn new(address: &str) -> Self {
-        Self { address: address.to_owned(), channel: None, version: None }
+    pub(super) fn new(address: &str, dialer: Option<Dialer>) -> Self {
+        Self { address: address.to_owned(), dialer, channel: None, version: None }
     }
 
     /// Says what is to be said.
@@ -132,7 +135,8 @@ impl Link {
             return Ok(None);
         }
         self.version = None;
-        let channel = Channel::connect(&self.address, ChannelOptions::default()).await?;
+        let options = ChannelOptions { tls: self.dialer.clone(), ..ChannelOptions::default() };
+        let channel = Channel::connect(&self.address, options).await?;
         Ok(self.channel.insert(channel).clone().into())
     }
 

@@ -51,6 +51,7 @@ public final class Main {
             case "querying" -> Querying.add(cases);
             case "restarts" -> Restarts.add(cases);
             case "mqadmin" -> MqAdmin.add(cases);
+            case "tls" -> Tls.add(cases);
             case "recreation" -> Recreation.add(cases, flavour);
             default -> throw new IllegalArgumentException("unknown group '" + group + "'");
         }
