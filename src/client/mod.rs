@@ -31,6 +31,7 @@
 
 use std::sync::Arc;
 
+pub mod admin;
 mod brokers;
 mod consume;
 mod error;
@@ -59,6 +60,7 @@ use self::hub::Hub;
 pub use self::message::{BODY_BYTES_MAX, Message, SendReceipt, SendStatus};
 pub use self::options::{ClientOptions, NAME_SERVER};
 pub use self::producer::{Producer, ProducerOptions, Target};
+pub use self::route::NEW_TOPIC_QUEUES;
 use self::routes::Purpose;
 pub use crate::rules::assignment::{AssignmentError, MessageQueue, Rooms, Strategy};
 
@@ -113,6 +115,12 @@ impl Client {
     /// A consumer that shares its group's queues and hands messages to a listener.
     pub fn push_consumer(&self, options: PushOptions) -> PushConsumerBuilder {
         PushConsumerBuilder::new(Arc::clone(&self.core), options)
+    }
+
+    /// Questions and orders of an administrator.
+    #[must_use]
+    pub fn admin(&self) -> admin::Admin {
+        admin::Admin::new(Arc::clone(&self.core))
     }
 
     /// The queues of `topic` that may be read, sorted.
