@@ -5,8 +5,17 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::bench::BenchArgs;
+use super::broker::BrokerCommand;
+use super::cluster::ClusterArgs;
+use super::completion::CompletionArgs;
+use super::connections::ConnectionsArgs;
 use super::consume::ConsumeArgs;
+use super::demo::DemoArgs;
+use super::group::GroupArgs;
+use super::message::MessageArgs;
 use super::send::SendArgs;
+use super::top::TopArgs;
+use super::topic::TopicArgs;
 use crate::config::{ConfigError, Given, Role, Scope, Sources};
 
 /// A message broker that takes the place of Apache RocketMQ.
@@ -20,18 +29,34 @@ pub struct Cli {
 /// What the binary can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a name server
-    Namesrv(NamesrvArgs),
-    /// Run a broker
-    Broker(BrokerArgs),
+    /// Watch messages go through a broker and its consumers; needs nothing, leaves nothing
+    Demo(DemoArgs),
     /// Run a name server and a broker in one process
     Standalone(StandaloneArgs),
-    /// Measure a broker over the remoting protocol
-    Bench(BenchArgs),
+    /// Run a name server
+    Namesrv(NamesrvArgs),
+    /// Run a broker, or look at the settings of running ones (`broker config`)
+    Broker(Box<BrokerArgs>),
     /// Send messages
     Send(SendArgs),
     /// Receive messages as a member of a consumer group
     Consume(ConsumeArgs),
+    /// Make, change, delete and show topics
+    Topic(TopicArgs),
+    /// Make, change, delete and show consumer groups, and how far they are
+    Group(GroupArgs),
+    /// Show the brokers and how they are
+    Cluster(ClusterArgs),
+    /// Show single messages
+    Message(MessageArgs),
+    /// Show who is connected
+    Connections(ConnectionsArgs),
+    /// Watch topics, groups and brokers
+    Top(TopArgs),
+    /// Measure a broker over the remoting protocol
+    Bench(BenchArgs),
+    /// Print a script that completes commands and flags in a shell
+    Completion(CompletionArgs),
 }
 
 /// Flags of `actormq namesrv`.
@@ -46,7 +71,10 @@ pub struct NamesrvArgs {
 
 /// Flags of `actormq broker`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct BrokerArgs {
+    #[command(subcommand)]
+    pub command: Option<BrokerCommand>,
     /// Name servers to register at; also from NAMESRV_ADDR
     #[arg(short = 'n', long = "namesrv", value_name = "ADDR;ADDR…")]
     namesrv: Option<String>,

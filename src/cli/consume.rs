@@ -1,21 +1,16 @@
 //! `actormq consume`: messages to standard output, as a member of a consumer group.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::connect::{self, Failure, ServerAddresses};
+use super::printed::{Line, readable};
+use super::times;
 use crate::client::{Client, ClientError, Outcome, PushConsumer, PushOptions, ReceivedMessage, StartFrom, YoungTopics};
 
 /// Without a message for so long, it is time to ask whether there are more.
@@ -28,6 +23,7 @@ const ROUTE_WITHIN: Duration = Duration::from_secs(2);
 pub struct ConsumeArgs {
     #[command(flatten)]
     servers: ServerAddresses,
+    /// Topic to receive from
     #[arg(long)]
     topic: String,
     /// Consumer group: its members share the messages, and the next call goes on where this one ended
@@ -52,6 +48,9 @@ pub struct ConsumeArgs {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+    /// Bodies as bytes in hexadecimal
+    #[arg(long, conflicts_with = "json")]
+    hex: bool,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -59,24 +58,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds.ok_or_else(|| "a number of seconds such as 10 or 0.5 is wanted".to_owned())
 }
 
-/// RocketMQ's own form of a time has 14 digits; milliseconds have fewer for some centuries to come.
 fn start_from(text: &str) -> Result<StartFrom, String> {
     match text {
-        "first" => return Ok(StartFrom::First),
-        "last" => return Ok(StartFrom::Last),
-        _ => {}
+        "first" => Ok(StartFrom::First),
+        "last" => Ok(StartFrom::Last),
+        time => times::moment(time).map(StartFrom::Time).map_err(|wanted| format!("first, last, or {wanted}")),
     }
-    let local = |time: DateTime| Some(time.to_zoned(TimeZone::system()).ok()?.timestamp());
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let time = if digits && text.len() == 14 {
-        DateTime::strptime("%Y%m%d%H%M%S", text).ok().and_then(local)
-    } else if digits {
-        text.parse().ok().and_then(|ms| Timestamp::from_millisecond(ms).ok())
-    } else {
-        text.parse::<Timestamp>().ok().or_else(|| text.parse::<DateTime>().ok().and_then(local))
-    };
-    let time = time.ok_or("first, last, a time such as 2026-01-31T12:00:00, or milliseconds since 1970 are wanted")?;
-    Ok(StartFrom::Time(time.as_millisecond()))
 }
 
 /// Consumes as `args` says.
@@ -192,82 +179,15 @@ fn too_late(args: &ConsumeArgs, seen: u64) -> Result<(), Failure> {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Line<'a> {
-    topic: &'a str,
-    broker_name: &'a str,
-    queue_id: u32,
-    queue_offset: i64,
-    msg_id: String,
-    offset_msg_id: String,
-    born_timestamp: i64,
-    store_timestamp: i64,
-    reconsume_times: i32,
-    tags: Option<&'a str>,
-    keys: Option<&'a str>,
-    #[serde(flatten)]
-    content: Content<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Content<'a> {
-    properties: BTreeMap<&'a str, &'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body_base64: Option<String>,
-}
-
-fn line(message: &ReceivedMessage) -> Line<'_> {
-    let body = std::str::from_utf8(&message.body).ok();
-    Line {
-        topic: message.topic(),
-        broker_name: &message.queue.broker,
-        queue_id: message.queue.queue,
-        queue_offset: message.queue_offset,
-        msg_id: message.message_id(),
-        offset_msg_id: message.offset_message_id(),
-        born_timestamp: message.born_timestamp_ms,
-        store_timestamp: message.store_timestamp_ms,
-        reconsume_times: message.reconsume_times,
-        tags: message.tags(),
-        keys: message.keys(),
-        content: Content {
-            properties: message.properties().collect(),
-            body,
-            body_base64: body.is_none().then(|| STANDARD.encode(&message.body)),
-        },
-    }
-}
-
 fn print(args: &ConsumeArgs, message: &ReceivedMessage) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     if args.json {
-        serde_json::to_writer(&mut out, &line(message)).map_err(io::Error::from)?;
+        serde_json::to_writer(&mut out, &Line::of(message)).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
-        writeln!(out, "{}", readable(message))?;
+        writeln!(out, "{}", readable(message, args.hex))?;
     }
     Ok(out.flush()?)
-}
-
-fn readable(message: &ReceivedMessage) -> String {
-    let at = Timestamp::from_millisecond(message.store_timestamp_ms).unwrap_or_default().to_zoned(TimeZone::system());
-    let (broker, queue, offset) = (&message.queue.broker, message.queue.queue, message.queue_offset);
-    let mut text = format!("{}  {broker}/{queue} offset {offset}", at.strftime("%F %T%.3f"));
-    for (name, value) in [("tag", message.tags()), ("keys", message.keys())] {
-        if let Some(value) = value {
-            text.push_str(&format!("  {name} {value}"));
-        }
-    }
-    text.push_str("  ");
-    match std::str::from_utf8(&message.body) {
-        Ok(body) => text.push_str(&body.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")),
-        Err(_) => text.push_str(&format!("({} bytes)", message.body.len())),
-    }
-    text
 }
 
 #[cfg(test)]

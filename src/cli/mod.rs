@@ -1,13 +1,25 @@
-//! The binary's subcommands. A wrong call or wrong settings end with status 2, a start that failed with 1; each with one
-//! line on standard error.
+//! The binary's subcommands. A wrong call or wrong settings end with status 2, a start that failed or a server that said
+//! no with 1, a server that does not answer with 3; each with one line on standard error.
 
 pub mod args;
 pub mod bench;
+pub mod broker;
+pub mod cluster;
+pub mod completion;
 pub mod connect;
+pub mod connections;
 pub mod consume;
+pub mod demo;
+pub mod group;
 pub mod logging;
+pub mod message;
+pub mod printed;
 pub mod send;
 pub mod serve;
+pub mod shown;
+pub mod times;
+pub mod top;
+pub mod topic;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -47,9 +59,20 @@ impl CommandError {
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Namesrv(args) => run_server(&args),
-        Command::Broker(args) => run_server(&args),
+        Command::Broker(args) => match &args.command {
+            Some(command) => return broker::run(command),
+            None => run_server(args.as_ref()),
+        },
         Command::Standalone(args) => run_server(&args),
         Command::Bench(args) => return bench::run(args),
+        Command::Demo(args) => return demo::run(&args),
+        Command::Topic(args) => return topic::run(&args),
+        Command::Group(args) => return group::run(&args),
+        Command::Cluster(args) => return cluster::run(&args),
+        Command::Message(args) => return message::run(&args),
+        Command::Connections(args) => return connections::run(&args),
+        Command::Top(args) => return top::run(&args),
+        Command::Completion(args) => return completion::run(&args),
         Command::Send(args) => return send::run(&args),
         Command::Consume(args) => return consume::run(&args),
     };

@@ -36,13 +36,18 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
     })
 }
 
-struct Running {
+/// The roles of one process.
+pub(super) struct Running {
     name_server: Option<NameServer>,
     broker: Option<Broker>,
 }
 
 impl Running {
-    async fn start(settings: Settings) -> Result<Self, StartError> {
+    /// Starts the roles that the settings hold; a broker registers with the name server beside it.
+    ///
+    /// # Errors
+    /// When a role cannot start.
+    pub(super) async fn start(settings: Settings) -> Result<Self, StartError> {
         let fatal: Fatal = Arc::new(|reason| {
             tracing::error!(
                 reason,
@@ -67,6 +72,16 @@ impl Running {
             None => None,
         };
         Ok(Self { name_server, broker })
+    }
+
+    /// Where this machine reaches the name server.
+    pub(super) fn name_server(&self) -> Option<SocketAddr> {
+        self.name_server.as_ref().map(|server| reachable(server.address))
+    }
+
+    /// Where the broker listens.
+    pub(super) fn broker(&self) -> Option<SocketAddr> {
+        self.broker.as_ref().map(|broker| reachable(broker.address))
     }
 
     /// Says in a few lines what runs where.
@@ -101,7 +116,8 @@ impl Running {
         let _ = out.flush();
     }
 
-    async fn stop(self) {
+    /// Ends the roles in order.
+    pub(super) async fn stop(self) {
         if let Some(broker) = self.broker {
             broker.stop().await;
         }

@@ -30,6 +30,9 @@ pub enum ClientError {
     NoQueue { topic: String, access: Access },
     #[error("broker {broker} is in no route: is it running and registered at the name servers?")]
     NoBroker { broker: String },
+    /// An id of a message that no broker can have.
+    #[error("the message id `{id}` cannot be used: {reason}")]
+    MessageId { id: String, reason: String },
     /// The server understood the request and refused it.
     #[error("{address} refused with {} ({code}): {remark}", ResponseCode::from_number(*code).name())]
     Refused { address: String, code: i32, remark: String },

@@ -21,6 +21,7 @@ use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::hash::hash;
 use crate::protocol::uniq_key::{Origin, UniqueKeys};
 use crate::remoting::channel::{Channel, Reply};
+use crate::remoting::tls::Dialer;
 
 pub(super) struct Hub {
     pub(super) options: ClientOptions,
@@ -33,22 +34,23 @@ pub(super) struct Hub {
     routes: Addr<Routes>,
     brokers: Addr<Brokers>,
     home: Home,
+    dialer: Option<Dialer>,
 }
 
 impl Hub {
     pub(super) async fn start(options: ClientOptions) -> Result<Self, ClientError> {
         options.check()?;
-        let tls = options.dialer().await?;
+        let dialer = options.dialer().await?;
         let address = local_address();
         let client_id = options.client_id(address);
         let (table, channels) = (Arc::<ArcSwap<RouteTable>>::default(), Arc::<Channels>::default());
-        let name_servers = NameServers::new(Source::of(&options), options.request_timeout, tls.clone());
+        let name_servers = NameServers::new(Source::of(&options), options.request_timeout, dialer.clone());
         let routes = Routes::new(name_servers, Arc::clone(&table), options.route_interval);
         let presence = Presence {
             client_id: client_id.clone(),
             beat_interval: options.heartbeat_interval,
             request_timeout: options.request_timeout,
-            tls,
+            tls: dialer.clone(),
         };
         let brokers = Brokers::new(presence, Arc::clone(&table), Arc::clone(&channels));
         let (home, (routes, brokers)) = Home::start(move || (routes.start(), brokers.start())).await?;
@@ -56,7 +58,12 @@ impl Hub {
         let generator = hash(&client_id) as u32;
         let unique_keys = UniqueKeys::new(Origin { address, process_id: std::process::id(), generator }, utc_offset_s);
         let lasting_id = options.lasting_id(address);
-        Ok(Self { options, client_id, lasting_id, unique_keys, table, channels, routes, brokers, home })
+        Ok(Self { options, client_id, lasting_id, unique_keys, table, channels, routes, brokers, home, dialer })
+    }
+
+    /// The name servers once more, for questions beside those about routes.
+    pub(super) fn name_servers(&self) -> NameServers {
+        NameServers::new(Source::of(&self.options), self.options.request_timeout, self.dialer.clone())
     }
 
     /// The route as it is known, or asked for when it is not.

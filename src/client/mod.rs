@@ -77,6 +77,7 @@
 
 use std::sync::Arc;
 
+pub mod admin;
 mod brokers;
 mod consume;
 mod error;
@@ -106,6 +107,7 @@ pub use self::message::{BODY_BYTES_MAX, Message, SendReceipt, SendStatus};
 pub use self::options::{ClientOptions, NAME_SERVER};
 pub use self::produce::producer::Producer;
 pub use self::produce::producer_options::{Gather, ProducerOptions, Target};
+pub use self::route::NEW_TOPIC_QUEUES;
 use self::routes::Purpose;
 pub use crate::protocol::compression::Compression;
 pub use crate::remoting::tls::{Identity, ServerCheck, TlsOptions};
@@ -162,6 +164,12 @@ impl Client {
     /// A consumer that shares its group's queues and hands messages to a listener.
     pub fn push_consumer(&self, options: PushOptions) -> PushConsumerBuilder {
         PushConsumerBuilder::new(Arc::clone(&self.core), options)
+    }
+
+    /// Questions and orders of an administrator.
+    #[must_use]
+    pub fn admin(&self) -> admin::Admin {
+        admin::Admin::new(Arc::clone(&self.core))
     }
 
     /// The queues of `topic` that may be read, sorted.

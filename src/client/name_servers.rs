@@ -125,6 +125,17 @@ impl NameServers {
         Err(ClientError::NoNameServer { addresses, reason })
     }
 
+    /// Each alone, for what all of them are to hear.
+    ///
+    /// # Errors
+    /// When not one of them can be looked up.
+    pub(super) async fn each(&self) -> Result<Vec<Self>, ClientError> {
+        self.count().await?;
+        let addresses = self.chosen.lock().await.addresses.clone();
+        let alone = |address| Self::new(Source::Named(vec![address]), self.wait, self.tls.clone());
+        Ok(addresses.into_iter().map(alone).collect())
+    }
+
     /// How many there are, looked up when it is time.
     async fn count(&self) -> Result<usize, ClientError> {
         let mut chosen = self.chosen.lock().await;

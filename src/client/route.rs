@@ -13,7 +13,7 @@ const PERM_WRITE: i32 = 2;
 /// Id of a master among the brokers of one name.
 pub(super) const MASTER: i64 = 0;
 /// Queues that a producer gives a topic which its first message makes.
-pub(super) const NEW_TOPIC_QUEUES: i32 = 4;
+pub const NEW_TOPIC_QUEUES: i32 = 4;
 /// More queues than a topic can have on a broker; a route that claims more is cut.
 const QUEUES_MAX: i32 = 65_536;
 
