@@ -5,6 +5,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use tokio::task::JoinHandle;
+
 use crate::protocol::body::offsets::ResetOffsets;
 use crate::protocol::body::queue::MessageQueue as NamedQueue;
 use crate::protocol::json::{self, Style};
@@ -21,6 +23,8 @@ pub(in crate::client) struct LocalOffsets {
     path: PathBuf,
     table: BTreeMap<NamedQueue, i64>,
     changed: bool,
+    /// The last write.
+    writing: Option<JoinHandle<()>>,
 }
 
 /// `offsets.json` of a group: in `directory`, else in the user's home, else in the working directory.
@@ -36,7 +40,7 @@ impl LocalOffsets {
     /// Reads the file, else the one before it. Blocks.
     pub(in crate::client) fn open(path: PathBuf) -> Self {
         let table = [path.clone(), backup(&path)].iter().find_map(|path| read(path)).unwrap_or_default();
-        Self { path, table, changed: false }
+        Self { path, table, changed: false, writing: None }
     }
 
     pub(in crate::client) fn of(&self, queue: &MessageQueue) -> Option<i64> {
@@ -47,8 +51,25 @@ impl LocalOffsets {
         self.changed |= self.table.insert(named(queue), offset) != Some(offset);
     }
 
+    /// Writes what changed on a thread that may block, unless the last write still goes on.
+    pub(in crate::client) fn write(&mut self) {
+        if self.writing.as_ref().is_none_or(JoinHandle::is_finished)
+            && let Some(write) = self.pending_write()
+        {
+            self.writing = Some(tokio::task::spawn_blocking(write));
+        }
+    }
+
+    /// Waits for the last write.
+    pub(in crate::client) async fn written(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            // A write that panicked has said so.
+            let _ = writing.await;
+        }
+    }
+
     /// What is to be written, once after each change: call the result on a thread that may block.
-    pub(in crate::client) fn pending_write(&mut self) -> Option<impl FnOnce() + Send + 'static> {
+    fn pending_write(&mut self) -> Option<impl FnOnce() + Send + 'static> {
         if !std::mem::take(&mut self.changed) {
             return None;
         }

@@ -13,7 +13,6 @@ use std::time::Duration;
 use actix::prelude::*;
 use futures_util::future::join_all;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::beginning::{Beginning, Stored};
 use super::desk::Desk;
@@ -123,14 +122,12 @@ pub(in crate::client) struct Shares {
     /// Topics of which a first share was computed.
     shared: BTreeSet<Arc<str>>,
     flow: FlowState,
-    /// The last write of the file of offsets.
-    writing: Option<JoinHandle<()>>,
 }
 
 impl Shares {
     pub(in crate::client) fn new(sharer: Sharer, subscriptions: BTreeMap<Arc<str>, Arc<Subscription>>) -> Self {
         let (held, shared) = (BTreeMap::new(), BTreeSet::new());
-        Self { sharer, subscriptions, held, shared, flow: FlowState::Flowing, writing: None }
+        Self { sharer, subscriptions, held, shared, flow: FlowState::Flowing }
     }
 
     fn assigned(&mut self, Assigned { topic, queues, members }: Assigned) {
@@ -235,7 +232,7 @@ impl Shares {
         }
     }
 
-    /// Writes the file of offsets, unless the last write still goes on.
+    /// Writes the file of offsets.
     fn keep(&mut self) {
         let Some(local) = &mut self.sharer.local else {
             return;
@@ -245,11 +242,7 @@ impl Shares {
                 local.set(queue, offset);
             }
         }
-        if self.writing.as_ref().is_none_or(JoinHandle::is_finished)
-            && let Some(write) = local.pending_write()
-        {
-            self.writing = Some(tokio::task::spawn_blocking(write));
-        }
+        local.write();
     }
 
     fn wanted(&self) -> Vec<SubscriptionData> {
@@ -277,25 +270,21 @@ impl Shares {
             self.held.iter().map(|(queue, held)| (queue.clone(), Arc::clone(&held.progress))).collect();
         let queues: Vec<_> = self.held.keys().cloned().collect();
         let ends: Vec<_> = queues.into_iter().map(|queue| self.lose(queue)).collect();
-        let (local, writing) = (self.sharer.local.take(), self.writing.take());
+        let local = self.sharer.local.take();
         async move {
             join_all(ends).await;
-            if let Some(writing) = writing {
-                // A write that panicked has said so.
-                let _ = writing.await;
-            }
             let Some(mut local) = local else {
                 return;
             };
+            local.written().await;
             // Only now, when readers know what listeners did last.
             for (queue, progress) in progress {
                 if let Some(offset) = progress.committable() {
                     local.set(&queue, offset);
                 }
             }
-            if let Some(write) = local.pending_write() {
-                let _ = tokio::task::spawn_blocking(write).await;
-            }
+            local.write();
+            local.written().await;
         }
     }
 }
