@@ -9,7 +9,8 @@ use tokio::runtime::Handle;
 use super::desk::{Desk, Listener};
 use super::local_offsets::{LocalOffsets, path_of};
 use super::push_options::{MessageModel, PushOptions, StartFrom};
-use super::shares::{Finish, FlowState, Holdings, Positions, Readers, SetFlow, Sharer, Shares, Want, Wanted};
+use super::queue_reader::Flow;
+use super::shares::{Finish, Holdings, Positions, Readers, Sharer, Shares, Want, Wanted};
 use super::subscription::{Filter, Subscription};
 use super::survey::agree;
 use crate::actors::rebalance::{INTERVAL, Rebalance, Retire, Sharing, Subscribe, Unsubscribe};
@@ -219,11 +220,11 @@ impl PushConsumer {
 
     /// Pulls nothing more until [`Self::resume`]. What was pulled is still consumed.
     pub fn suspend(&self) {
-        self.shares.do_send(SetFlow(FlowState::Suspended));
+        self.shares.do_send(Flow::Suspend);
     }
 
     pub fn resume(&self) {
-        self.shares.do_send(SetFlow(FlowState::Flowing));
+        self.shares.do_send(Flow::Resume);
     }
 
     /// The queues that this consumer reads now, sorted.

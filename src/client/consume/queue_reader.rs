@@ -51,7 +51,7 @@ impl Progress {
 }
 
 /// From the consumer: pull no more until told so.
-#[derive(Message)]
+#[derive(Message, Debug, Clone, Copy, PartialEq, Eq)]
 #[rtype(result = "()")]
 pub(in crate::client) enum Flow {
     Suspend,

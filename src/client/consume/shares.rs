@@ -30,17 +30,6 @@ use crate::rules::assignment::MessageQueue;
 /// A member that loses a queue hears of it when we do. So long it has to commit before we ask where to begin.
 const HANDOVER_GRACE: Duration = Duration::from_millis(200);
 
-/// From the consumer's handle.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::client) struct SetFlow(pub(in crate::client) FlowState);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::client) enum FlowState {
-    Flowing,
-    Suspended,
-}
-
 /// From the consumer's handle: this is wanted of a topic from now on, or the topic no longer. Answered with all that is
 /// wanted, as brokers are told.
 #[derive(Message)]
@@ -121,13 +110,14 @@ pub(in crate::client) struct Shares {
     held: BTreeMap<MessageQueue, Held>,
     /// Topics of which a first share was computed.
     shared: BTreeSet<Arc<str>>,
-    flow: FlowState,
+    /// What the consumer's handle said last.
+    flow: Flow,
 }
 
 impl Shares {
     pub(in crate::client) fn new(sharer: Sharer, subscriptions: BTreeMap<Arc<str>, Arc<Subscription>>) -> Self {
         let (held, shared) = (BTreeMap::new(), BTreeSet::new());
-        Self { sharer, subscriptions, held, shared, flow: FlowState::Flowing }
+        Self { sharer, subscriptions, held, shared, flow: Flow::Resume }
     }
 
     fn assigned(&mut self, Assigned { topic, queues, members }: Assigned) {
@@ -164,7 +154,7 @@ impl Shares {
                     progress: Arc::clone(&progress),
                     beginning,
                 });
-                if self.flow == FlowState::Suspended {
+                if self.flow == Flow::Suspend {
                     reader.do_send(Flow::Suspend);
                 }
                 (Some(reader), None)
@@ -365,13 +355,13 @@ impl Handler<NotCommitted> for Shares {
     }
 }
 
-impl Handler<SetFlow> for Shares {
+impl Handler<Flow> for Shares {
     type Result = ();
 
-    fn handle(&mut self, SetFlow(flow): SetFlow, _: &mut Context<Self>) {
+    fn handle(&mut self, flow: Flow, _: &mut Context<Self>) {
         self.flow = flow;
         for reader in self.held.values().filter_map(|held| held.reader.as_ref()) {
-            reader.do_send(if flow == FlowState::Suspended { Flow::Suspend } else { Flow::Resume });
+            reader.do_send(flow);
         }
     }
 }
