@@ -78,7 +78,8 @@ async fn messages_go_through(world: Arc<World>) {
     says(&world, &["send", "--topic", &topic, "--body", "later", "--tag", "t", "--quiet"]).await;
     let rest = tells(&world, &[&words[..], &["--count", "1", "--tag", "t"]].concat()).await;
     assert_eq!((rest.len(), &rest[0]["body"], &rest[0]["tags"]), (1, &"later".into(), &"t".into()));
-    refuses(&world, 3, &["consume", "--topic", &topic, "--group", &group, "--count", "1", "--timeout", "1"]).await;
+    let nothing = ["consume", "--topic", &topic, "--group", &group, "--count", "1", "--timeout", "1", "--tag", "none"];
+    refuses(&world, 3, &nothing).await;
 }
 
 async fn topic(world: Arc<World>) {
