@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use actormq::actors::crash::Crash;
+use actormq::actors::crash::{CountQueues, Crash};
 use actormq::actors::delay::EncodeDelayOffsets;
 use actormq::actors::log::flusher::Fatal;
 use actormq::config::{BrokerConfig, DelayLevels};
@@ -97,6 +97,22 @@ async fn a_delayed_message_waits_and_comes_as_rocketmq_delivers_it() {
     assert_eq!(client.by_key("T", "k").await, ["late"]);
     let progress = client.ask(45, &fields(&[]), b"").await;
     assert!(String::from_utf8_lossy(&progress.body).contains("\"offsetTable\":{3:1}"), "{progress:?}");
+    server.stop().await;
+}
+
+#[actix::test]
+async fn levels_that_nobody_uses_cost_no_queue() {
+    let server = start().await;
+    let mut client = server.client().await;
+    let open = async || server.broker.doors.log.queues[0].send(CountQueues).await.unwrap();
+    client.make_topic("T", "1").await;
+    client.send("T", 0, "", "m0").await;
+    assert_eq!(client.ask(28, &fields(&[]), b"").await.code, 0);
+    assert_eq!(open().await, 1);
+    client.send("T", 0, "DELAY\u{1}1\u{2}", "m1").await;
+    assert_eq!(arrived(&mut client, "T", 0, 2).await, numbered(2));
+    let runtime = client.ask(28, &fields(&[]), b"").await;
+    assert!(String::from_utf8_lossy(&runtime.body).contains("\"scheduleMessageOffset_1\":\"1,1\""), "{runtime:?}");
     server.stop().await;
 }
 

@@ -40,12 +40,15 @@ use crate::protocol::body::offsets::DelayOffsets;
 use crate::protocol::body::version::DataVersion;
 use crate::protocol::body::{Body, ConfigFile};
 use crate::rules::delay_level;
+use crate::store::consume_queue::queue_dir;
 use crate::store::table::{TableError, TableFile};
 
 /// The first write of the file does not come before, as RocketMQ has it.
 const FIRST_FLUSH: Duration = Duration::from_secs(10);
 /// How long a pull waits for a level's next message before it is repeated.
 const WATCH: Duration = Duration::from_secs(3_600);
+/// How often a broker to which no delayed message was sent yet looks whether there is one, without asking a queue.
+const FIRST_USE_SCAN: Duration = Duration::from_millis(100);
 /// Pause after something failed.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -98,6 +101,8 @@ pub struct Delay {
     snapshot: Snapshot,
     /// Levels whose messages are under way now.
     moving: usize,
+    /// Levels at whose queues nobody waits, since nothing was sent to any since the start: an idle queue costs nothing.
+    dormant: Vec<usize>,
     stopping: Arc<AtomicBool>,
     /// Whoever waits for the end.
     stopped: Vec<oneshot::Sender<()>>,
@@ -126,12 +131,47 @@ impl Delay {
         let carrier = Carrier::new(roots.log.clone(), roots.topics.clone(), roots.data_dir.clone(), stopping.clone());
         let snapshot = Snapshot::new(file, roots.flush_interval, FIRST_FLUSH);
         let version = stored.data_version;
-        Ok(Self { roots, carrier, version, foreign, snapshot, moving: 0, stopping, stopped: Vec::new() })
+        Ok(Self {
+            roots,
+            carrier,
+            version,
+            foreign,
+            snapshot,
+            moving: 0,
+            dormant: Vec::new(),
+            stopping,
+            stopped: Vec::new(),
+        })
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>) {
-        if !self.roots.slave {
-            (1..=self.roots.schedule.delays_ms().len()).for_each(|level| self.look(level, ctx));
+        if self.roots.slave {
+            return;
+        }
+        for level in 1..=self.roots.schedule.delays_ms().len() {
+            let has_files =
+                self.carrier.queue(level).is_some_and(|(_, key)| queue_dir(&self.roots.data_dir, &key).exists());
+            if has_files || self.roots.schedule.is_used() {
+                self.look(level, ctx);
+            } else {
+                self.rest(level, ctx);
+            }
+        }
+    }
+
+    /// Lets the level lie until a delayed message is sent.
+    fn rest(&mut self, level: usize, ctx: &mut Context<Self>) {
+        self.dormant.push(level);
+        if self.dormant.len() == 1 {
+            ctx.run_later(FIRST_USE_SCAN, Self::wake);
+        }
+    }
+
+    fn wake(&mut self, ctx: &mut Context<Self>) {
+        if self.roots.schedule.is_used() {
+            std::mem::take(&mut self.dormant).into_iter().for_each(|level| self.look(level, ctx));
+        } else {
+            ctx.run_later(FIRST_USE_SCAN, Self::wake);
         }
     }
 
@@ -160,6 +200,7 @@ impl Delay {
         match carried.then {
             Then::GoOn => self.look(level, ctx),
             Then::Sleep { due_ms } => self.sleep(level, due_ms, ctx),
+            Then::Watch if !self.roots.schedule.is_used() => self.rest(level, ctx),
             Then::Watch => self.watch(level, carried.next, ctx),
             Then::Retry => self.later(level, ctx),
         }

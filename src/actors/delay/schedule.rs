@@ -37,6 +37,12 @@ impl Schedule {
         &self.delays_ms
     }
 
+    /// Whether anything was put there since the broker started.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.topics.get(SCHEDULE_TOPIC).is_some_and(|entry| entry.counters.messages.value() > 0)
+    }
+
     /// Where a message for `queue` of `topic` waits that asks for `level`, and what its properties are to say there;
     /// `None` when it is not to be delayed, and nothing was changed.
     #[must_use]

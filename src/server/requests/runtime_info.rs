@@ -152,7 +152,11 @@ async fn put_log(doors: &BrokerDoors, table: &mut Table) -> Result<(), Refusal> 
 /// Of each level that was used: how far it was delivered, and how many messages its queue took.
 async fn put_delays(doors: &BrokerDoors, table: &mut Table) -> Result<(), Refusal> {
     let Some(entry) = doors.topics.table.get(SCHEDULE_TOPIC) else { return Ok(()) };
+    let is_used = doors.delay.schedule.is_used();
     for ((level, delivered), queue) in doors.delay.progress.all().zip(0..) {
+        if delivered == 0 && !is_used {
+            continue;
+        }
         let max = doors.log.range(&QueueKey { topic: entry.config.topic.clone(), queue }).await?.max;
         if max > 0 {
             put(table, &format!("scheduleMessageOffset_{level}"), format!("{delivered},{max}"));
