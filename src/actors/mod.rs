@@ -16,6 +16,7 @@
 //! | [`catalog::offsets`] | how far groups have come, pending resets, `consumerOffset.json` | commits, questions, resets, what is gone | nobody |
 //! | [`catalog::members`] | who is in which group, behind which connection; subscriptions | heartbeats, farewells, lost connections, lists | consumers, through their sessions, that their group changed |
 //! | [`catalog::statistics`] | samples of the counters | questions from handlers | nobody |
+//! | [`delay`] | how far each delay level was delivered, `delayOffset.json` | that a level has a message, when nothing waited there | the writer records that are due; the levels' queues questions |
 //! | [`cluster::registration`] | a connection to each name server, what each does not know yet | changed topics | name servers; the topics' owner which topics are ordered |
 //! | [`namesrv`] | routes, brokers and their heartbeats, `kvConfig.json` | registrations, heartbeats, lost connections, administrators | brokers that their group's lowest id changed |
 //! | [`rebalance`] | at a consumer: a group's topics and this member's share | subscriptions, changed members, the clock | the consumer its new share |
@@ -33,6 +34,7 @@ pub mod cluster;
 pub mod commitlog_writer;
 #[doc(hidden)]
 pub mod crash;
+pub mod delay;
 pub mod door;
 pub mod log;
 pub mod namesrv;

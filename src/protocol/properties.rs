@@ -1,6 +1,9 @@
 //! Properties of a message as text: `name 0x01 value 0x02`, repeated. Releases 4.9.1 to 5.1.4 leave the last 0x02 out;
 //! both forms are read, the longer one is written. Source: RocketMQ's `MessageDecoder`.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 /// Between a name and its value.
 pub const NAME_END: u8 = 1;
 /// After a value.
@@ -15,12 +18,18 @@ pub const WAIT: &str = "WAIT";
 pub const DELAY: &str = "DELAY";
 pub const TRAN_MSG: &str = "TRAN_MSG";
 pub const POP_CK: &str = "POP_CK";
+pub const REAL_TOPIC: &str = "REAL_TOPIC";
+pub const REAL_QUEUE_ID: &str = "REAL_QID";
+pub const RETRY_TOPIC: &str = "RETRY_TOPIC";
+pub const ORIGIN_MESSAGE_ID: &str = "ORIGIN_MESSAGE_ID";
 pub const MSG_REGION: &str = "MSG_REGION";
 pub const TRACE_ON: &str = "TRACE_ON";
 pub const CLUSTER: &str = "CLUSTER";
 pub const MSG_TYPE: &str = "MSG_TYPE";
 pub const INNER_NUM: &str = "INNER_NUM";
 pub const TIMER_PREFIX: &str = "TIMER_";
+/// Each of these asks for a timer.
+pub const TIMERS: [&str; 3] = ["TIMER_DELAY_SEC", "TIMER_DELAY_MS", "TIMER_DELIVER_MS"];
 
 /// The pairs of `text` in order. A pair without a name, a value or a separator is passed over, as RocketMQ does.
 pub fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -44,6 +53,55 @@ pub fn push(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(PAIR_END);
 }
 
+/// Properties that are being changed: each name once, in the order in which they came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Properties<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Properties<'a> {
+    /// Of a name that stands there twice the last value counts, as for RocketMQ.
+    #[must_use]
+    pub fn read(text: &'a str) -> Self {
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut all: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
+        for (name, value) in pairs(text) {
+            match places.get(name) {
+                Some(place) => all[*place].1 = value.into(),
+                None => {
+                    places.insert(name, all.len());
+                    all.push((name.into(), value.into()));
+                }
+            }
+        }
+        Self(all)
+    }
+
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_ref())
+    }
+
+    /// Gives a property this value in place of what it had.
+    pub fn set(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
+        let (name, value) = (name.into(), value.into());
+        match self.0.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|(n, _)| n != name);
+    }
+
+    /// As they are stored. Their number is bounded by the length of the text that they were read from.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = Vec::new();
+        self.0.iter().for_each(|(name, value)| push(&mut out, name, value));
+        String::from_utf8(out).unwrap_or_default()
+    }
+}
+
 /// What a broker has to know of a message's properties, found in one pass.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Seen<'a> {
@@ -52,8 +110,10 @@ pub struct Seen<'a> {
     pub tags: Option<&'a str>,
     /// False when the sender does not wait for the disk.
     pub wait: bool,
-    /// The sender asks for a delay level or a timer.
-    pub delay: bool,
+    /// The delay level as text, whatever it says.
+    pub level: Option<&'a str>,
+    /// The sender asks for a timer.
+    pub timer: bool,
     /// The sender asks for a transaction.
     pub half: bool,
     /// The message answers a request of another client.
@@ -72,11 +132,11 @@ pub fn scan(text: &str) -> Seen<'_> {
             KEYS => seen.keys = Some(value),
             TAGS => seen.tags = Some(value),
             WAIT => seen.wait = !value.eq_ignore_ascii_case("false"),
-            DELAY => seen.delay |= value.parse::<i32>().is_ok_and(|level| level > 0),
+            DELAY => seen.level = Some(value),
             TRAN_MSG => seen.half = value.eq_ignore_ascii_case("true"),
             MSG_TYPE => seen.reply = value == "reply",
             POP_CK => seen.pop_receipt = true,
-            _ => seen.delay |= matches!(name, "TIMER_DELAY_SEC" | "TIMER_DELAY_MS" | "TIMER_DELIVER_MS"),
+            _ => seen.timer |= TIMERS.contains(&name),
         }
     }
     seen
@@ -94,11 +154,22 @@ mod tests {
     }
 
     #[test]
+    fn changed_properties_keep_their_order_and_each_name_once() {
+        let mut all = Properties::read("a\u{1}1\u{2}b\u{1}2\u{2}a\u{1}3\u{2}");
+        assert_eq!((all.get("a"), all.get("c")), (Some("3"), None));
+        all.set("c", 4.to_string());
+        all.set("b", "5");
+        all.remove("a");
+        assert_eq!(all.text(), "b\u{1}5\u{2}c\u{1}4\u{2}");
+    }
+
+    #[test]
     fn one_pass_finds_what_matters() {
         let seen = scan("TAGS\u{1}t\u{2}WAIT\u{1}false\u{2}UNIQ_KEY\u{1}u\u{2}KEYS\u{1}a b\u{2}DELAY\u{1}0");
-        let expected = Seen { unique_key: Some("u"), keys: Some("a b"), tags: Some("t"), ..Seen::default() };
-        assert_eq!(seen, expected);
-        assert!(scan("TIMER_DELAY_MS\u{1}5").delay && scan("DELAY\u{1}3").delay && scan("TRAN_MSG\u{1}true").half);
+        let (unique_key, keys, tags) = (Some("u"), Some("a b"), Some("t"));
+        assert_eq!(seen, Seen { unique_key, keys, tags, level: Some("0"), ..Seen::default() });
+        assert!(scan("TIMER_DELAY_MS\u{1}5").timer && scan("TRAN_MSG\u{1}true").half);
+        assert!(!scan("TIMER_OUT_MS\u{1}5\u{2}DELAY\u{1}3").timer);
     }
 
     proptest::proptest! {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 
-use super::doors::{BrokerDoors, GroupDoor, LiveSettings, MemberDoor, OffsetDoor, TopicDoor};
+use super::doors::{BrokerDoors, DelayDoor, GroupDoor, LiveSettings, MemberDoor, OffsetDoor, TopicDoor};
 use super::listener::{self, Drain, Listener};
 use super::requests::send::SendRules;
 use super::session::{BrokerDesk, Desk};
@@ -24,6 +24,7 @@ use crate::actors::catalog::topics::{EnsureTopic, TopicConfig, TopicTable, Topic
 use crate::actors::cluster::registration::{Registrar, Registration};
 use crate::actors::crash::Pillars;
 use crate::actors::crash::{CrashSession, Stall};
+use crate::actors::delay::{Delay, DelayRoots, Schedule, Settle};
 use crate::actors::door::Door;
 use crate::actors::log::flusher::Fatal;
 use crate::actors::log::wall_clock_ms;
@@ -101,15 +102,17 @@ impl Broker {
         config.network.advertised_host.get_or_insert_with(|| advertised.host.clone());
         let topics = Arc::new(TopicTable::default());
         let threads = Threads::start(io_threads);
-        let log = LogTree::start(&config, topics.clone(), &threads, fatal, disk)?;
+        let log = LogTree::start((&config, store_host), topics.clone(), &threads, fatal, disk)?;
         let found = log.found;
-        let send_rules = SendRules::new(&config, store_host);
         let told = format!("{}:{}", advertised.host, address.port());
         let doors = catalog((config, told.into()), topics, &log, &threads, fatal)?;
         if found.crashed {
             settle_unlisted_topics(&doors, found.foreign).await?;
             lower_offsets(&doors).await?;
         }
+        let settled = doors.delay.owner.ask(Settle).await.map_err(|error| StartError::Catalog(error.to_string()))?;
+        settled.map_err(|error| StartError::Catalog(format!("settling delayed messages: {error}")))?;
+        let send_rules = SendRules::new(&doors.settings.now(), store_host, doors.delay.schedule.clone());
         let desk = Desk::Broker(Arc::new(BrokerDesk {
             doors: doors.clone(),
             writer: log.doors.writer.clone(),
@@ -149,6 +152,7 @@ impl Broker {
         let _ = tokio::time::timeout(DRAIN_MAX, self.registration.send(Stop)).await;
         // Whoever does not end in time loses its connection, never an acknowledged message.
         let _ = tokio::time::timeout(DRAIN_MAX, self.listener.send(Drain)).await;
+        let _ = self.doors.delay.owner.ask(Stop).await;
         let _ = self.doors.settings.owner.ask(Stop).await;
         let _ = self.doors.members.owner.ask(Stop).await;
         let _ = self.doors.offsets.owner.ask(Stop).await;
@@ -305,6 +309,7 @@ fn catalog(
         let recipe = move || Ok(Statistics::new(metrics.clone(), table.clone()));
         keep(home, "the statistics", Arc::new(recipe), fatal.clone()).map_err(failed)?
     };
+    let delay = delay((&settings, &topics), table.clone(), log, threads, fatal)?;
     Ok(BrokerDoors {
         settings,
         topics: TopicDoor { table, owner: topics },
@@ -312,9 +317,26 @@ fn catalog(
         offsets: OffsetDoor { resets, owner: offsets },
         members: MemberDoor { subscriptions, owner: members },
         log: log.doors.clone(),
+        delay,
         metrics,
         statistics,
         started_ms: wall_clock_ms(),
         address,
     })
+}
+
+/// Starts the scheduler of delayed messages, which begins when it is told to settle.
+fn delay(
+    (settings, topics): (&LiveSettings, &Door<Topics>),
+    table: Arc<TopicTable>,
+    log: &LogTree,
+    threads: &Threads,
+    fatal: &Fatal,
+) -> Result<DelayDoor, StartError> {
+    let schedule = Schedule::new(&settings.now(), table);
+    let roots = DelayRoots::new(&settings.now(), schedule.clone(), log.doors.clone(), topics.clone());
+    let progress = roots.progress.clone();
+    let recipe = move || Delay::open(roots.clone()).map_err(|error| error.to_string());
+    let owner = keep(&threads.io[0], "the delay scheduler", Arc::new(recipe), fatal.clone());
+    Ok(DelayDoor { schedule, progress, owner: owner.map_err(StartError::Catalog)? })
 }

@@ -8,6 +8,7 @@ use crate::actors::catalog::offsets::{Offsets, Resets};
 use crate::actors::catalog::settings::{Current, Settings, SettingsVersion};
 use crate::actors::catalog::statistics::Statistics;
 use crate::actors::catalog::topics::{TopicTable, Topics};
+use crate::actors::delay::{Delay, DelayProgress, Schedule};
 use crate::actors::door::Door;
 use crate::actors::log::doors::LogDoors;
 use crate::config::BrokerConfig;
@@ -22,6 +23,7 @@ pub struct BrokerDoors {
     pub offsets: OffsetDoor,
     pub members: MemberDoor,
     pub log: LogDoors,
+    pub delay: DelayDoor,
     pub metrics: Arc<Metrics>,
     pub statistics: Door<Statistics>,
     /// When the broker started, in milliseconds since 1970.
@@ -49,6 +51,14 @@ pub struct GroupDoor {
 pub struct OffsetDoor {
     pub resets: Arc<Resets>,
     pub owner: Door<Offsets>,
+}
+
+/// The delay levels: place messages in them, look how far they are, ask the owner for the rest.
+#[derive(Clone, Debug)]
+pub struct DelayDoor {
+    pub schedule: Schedule,
+    pub progress: Arc<DelayProgress>,
+    pub owner: Door<Delay>,
 }
 
 /// The clients that are there: look into the subscriptions, ask the owner for who it is.

@@ -164,6 +164,7 @@ const BINDINGS: &[Binding<BrokerConfig>] = server_bindings![BrokerConfig;
     "startAcceptSendRequestTimeStamp" => Now, send.accept_from_epoch_ms, number(" of milliseconds", 0..=LONG_MAX);
     "storeReplyMessageEnable" => Now, send.store_replies, switch;
     "messageDelayLevel" => NextStart, delay.levels, delay_levels;
+    "flushDelayOffsetInterval" => NextStart, delay.flush_offsets_interval_ms, long_millis;
     "timerWheelEnable" => NextStart, delay.timer_enabled, switch;
     "timerPrecisionMs" => NextStart, delay.timer_precision_ms, number(" of milliseconds", 100..=INT_MAX);
     "timerMaxDelaySec" => Now, delay.timer_delay_seconds_max, seconds;

@@ -1,6 +1,6 @@
 //! What a broker serves beside sends and pulls: every request code in one table.
 
-use super::{Answer, Refusal, Request, Response, admin, clients, groups, offsets, query, stats, topics};
+use super::{Answer, Refusal, Request, Response, admin, clients, groups, offsets, query, retry, stats, topics};
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::server::doors::BrokerDoors;
 
@@ -26,6 +26,8 @@ pub async fn serve(doors: &BrokerDoors, request: &Request) -> Answer {
         RequestCode::UnregisterClient => clients::unregister(doors, request),
         RequestCode::GetConsumerListByGroup => clients::consumer_ids(doors, request).await,
         RequestCode::GetAllConsumerOffset => offsets::list(doors).await,
+        RequestCode::ConsumerSendMsgBack => retry::send_back(doors, request).await,
+        RequestCode::GetAllDelayOffset => offsets::list_delayed(doors).await,
         RequestCode::CheckClientConfig => clients::check(doors, request),
         RequestCode::UpdateAndCreateSubscriptiongroup => groups::update(doors, request).await,
         RequestCode::GetAllSubscriptiongroupConfig => groups::list(doors, request).await,

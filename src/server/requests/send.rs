@@ -1,29 +1,29 @@
 //! Sends: 10, 310 and 320. On the hot path: a header becomes entries of the session's batch, without a task or a copy of
 //! its own.
 
+mod reading;
+
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::actors::catalog::topics::TopicEntry;
-use crate::actors::commitlog_writer::{Batch, Outcome, Put, Token};
+use crate::actors::commitlog_writer::{Batch, Outcome, Token};
+use crate::actors::delay::Schedule;
+use crate::actors::log::draft::{Draft, QueueCode};
+use crate::actors::log::own_appends::record_bytes_max;
 use crate::config::{BrokerConfig, BrokerRole};
 use crate::protocol::batch;
-use crate::protocol::code::{RequestCode, ResponseCode};
-use crate::protocol::frame::Head;
-use crate::protocol::hash;
-use crate::protocol::header::send::{SendMessageRequest, SendMessageRequestV2};
-use crate::protocol::names::{self, TOPIC_BYTES_MAX, check_name};
-use crate::protocol::properties::{self, PAIR_END, PROPERTIES_BYTES_MAX};
+use crate::protocol::code::ResponseCode;
+use crate::protocol::names::{self, TOPIC_BYTES_MAX, Topic, check_name};
+use crate::protocol::properties::{self, PAIR_END, Properties, Seen};
 use crate::protocol::record::{self, NewRecord};
 use crate::protocol::uniq_key::{Origin, UniqueKeys};
 use crate::server::requests::Refusal;
 
-/// Names of a message's keys beyond which the rest is not indexed.
-const KEYS_MAX: usize = 64;
-/// What a record has beside its body, properties included, at most.
-const RECORD_EXTRA_BYTES: usize = 64 * 1024;
+/// Remark when the topic is gone that keeps delayed messages: administrators may be allowed to delete it.
+pub const NO_SCHEDULE: &str = "the topic SCHEDULE_TOPIC_XXXX, which keeps delayed messages, does not exist";
 
 /// What a broker checks of every send and adds to every message.
 pub struct SendRules {
@@ -38,8 +38,8 @@ pub struct SendRules {
     writable: bool,
     /// A slave gets its messages from its master only.
     slave: bool,
-    address: String,
     unique_keys: UniqueKeys,
+    schedule: Schedule,
     /// Where the next message goes whose sender leaves the queue to the broker.
     round: AtomicU32,
 }
@@ -47,7 +47,7 @@ pub struct SendRules {
 impl SendRules {
     /// The rules of `config` for messages that `store_host` stores.
     #[must_use]
-    pub fn new(config: &BrokerConfig, store_host: SocketAddr) -> Self {
+    pub fn new(config: &BrokerConfig, store_host: SocketAddr, schedule: Schedule) -> Self {
         let trace_on = if config.clients.trace_on { "true" } else { "false" };
         let mut suffix = Vec::new();
         properties::push(&mut suffix, properties::MSG_REGION, &config.identity.region_id);
@@ -55,19 +55,18 @@ impl SendRules {
         properties::push(&mut suffix, properties::CLUSTER, &config.identity.cluster_name);
         let max_body_bytes = config.send.max_body_bytes as usize;
         let origin = Origin { address: store_host.ip(), process_id: std::process::id(), generator: 0 };
-        let segment_bytes = config.store.commit_log_segment_bytes as usize;
         Self {
             store_host,
             region: config.identity.region_id.clone(),
             trace_on,
             suffix,
             max_body_bytes,
-            record_bytes_max: (max_body_bytes + RECORD_EXTRA_BYTES).min(segment_bytes - record::BLANK_BYTES),
+            record_bytes_max: record_bytes_max(config),
             accept_from_epoch_ms: config.send.accept_from_epoch_ms,
             writable: config.identity.permission & 2 != 0,
             slave: config.identity.role == BrokerRole::Slave,
-            address: store_host.to_string(),
             unique_keys: UniqueKeys::new(origin, crate::actors::log::utc_offset_s()),
+            schedule,
             round: AtomicU32::new(0),
         }
     }
@@ -83,49 +82,13 @@ pub struct Send<'a> {
     born_timestamp_ms: i64,
     flag: i32,
     properties: Cow<'a, str>,
-    reconsume_times: i32,
+    pub reconsume_times: i32,
+    pub max_reconsume_times: Option<i32>,
     pub unit_mode: bool,
-    batch: bool,
+    pub batch: bool,
 }
 
 impl<'a> Send<'a> {
-    /// Reads the header of a send.
-    ///
-    /// # Errors
-    /// A refusal that names the field that is missing or wrong.
-    pub fn read(head: &'a Head<'_>) -> Result<Self, Refusal> {
-        if head.code == RequestCode::SendMessage.number() {
-            let long: SendMessageRequest<'a> = head.ext.decode()?;
-            return Ok(Self {
-                topic: long.topic,
-                default_topic: long.default_topic,
-                default_topic_queues: long.default_topic_queue_nums,
-                queue: long.queue_id,
-                sys_flag: long.sys_flag,
-                born_timestamp_ms: long.born_timestamp,
-                flag: long.flag,
-                properties: long.properties,
-                reconsume_times: long.reconsume_times.unwrap_or(0),
-                unit_mode: long.unit_mode.unwrap_or(false),
-                batch: long.batch.unwrap_or(false),
-            });
-        }
-        let short: SendMessageRequestV2<'a> = head.ext.decode()?;
-        Ok(Self {
-            topic: short.topic,
-            default_topic: short.default_topic,
-            default_topic_queues: short.default_topic_queue_nums,
-            queue: short.queue_id,
-            sys_flag: short.sys_flag,
-            born_timestamp_ms: short.born_timestamp,
-            flag: short.flag,
-            properties: short.properties,
-            reconsume_times: short.reconsume_times.unwrap_or(0),
-            unit_mode: short.unit_mode.unwrap_or(false),
-            batch: short.batch.unwrap_or(false) || head.code == RequestCode::SendBatchMessage.number(),
-        })
-    }
-
     /// What is wrong with the send whatever the topic's configuration is.
     ///
     /// # Errors
@@ -152,6 +115,15 @@ impl<'a> Send<'a> {
         Ok(())
     }
 
+    /// Has the message go to these dead letters, at once, in place of the topic that its sender named.
+    pub fn give_up(&mut self, dead_letters: &Topic) {
+        self.topic = Cow::Owned(dead_letters.to_string());
+        self.queue = 0;
+        let mut all = Properties::read(&self.properties);
+        all.set(properties::DELAY, "-1");
+        self.properties = Cow::Owned(all.text());
+    }
+
     /// Turns the send into entries of `out`: one, or one for each message of a batch.
     ///
     /// # Errors
@@ -166,7 +138,7 @@ impl<'a> Send<'a> {
     ) -> Result<(), Refusal> {
         let queue = self.queue(entry, rules, born_host)?;
         if !rules.writable && entry.config.order {
-            let remark = format!("the broker[{}] sending message is forbidden", rules.address);
+            let remark = format!("the broker[{}] sending message is forbidden", rules.store_host);
             return Err(Refusal::new(ResponseCode::NoPermission.number(), remark));
         }
         self.check_topic_kind(entry)?;
@@ -181,6 +153,9 @@ impl<'a> Send<'a> {
         let message = Message { send: self, entry, rules, born_host, queue, call };
         if !self.batch {
             return message.put(self.flag, body, &self.properties, out);
+        }
+        if level(&properties::scan(&self.properties))? > 0 {
+            return Err(illegal("a batch cannot be delayed: the messages of a batch have no delay level".into()));
         }
         let before = (out.bytes.len(), out.puts.len(), out.keys.len());
         let put = message.put_all(body, out);
@@ -242,6 +217,13 @@ fn illegal(remark: String) -> Refusal {
     Refusal::new(ResponseCode::MessageIllegal.number(), remark)
 }
 
+/// Where a message is stored: in the queue that it is for, or where it waits for its time.
+struct Place<'a> {
+    entry: &'a TopicEntry,
+    queue: u32,
+    code: QueueCode,
+}
+
 /// One send on its way into a batch.
 struct Message<'a> {
     send: &'a Send<'a>,
@@ -267,9 +249,61 @@ impl Message<'_> {
 
     fn put(&self, flag: i32, body: &[u8], text: &str, out: &mut Batch) -> Result<(), Refusal> {
         let seen = properties::scan(text);
-        refuse_what_is_not_there(&seen)?;
-        let stripped = if seen.pop_receipt { Some(without(text, properties::POP_CK)) } else { None };
-        let text = stripped.as_deref().unwrap_or(text);
+        if seen.pop_receipt || seen.level.is_some() {
+            return self.put_changed(flag, body, (text, &seen), out);
+        }
+        self.refuse_what_is_not_there(&seen, false)?;
+        let place = Place { entry: self.entry, queue: self.queue, code: QueueCode::Tag };
+        self.store((flag, body), (text, seen), &place, out)
+    }
+
+    /// A message whose properties are not stored as they came.
+    fn put_changed(
+        &self,
+        flag: i32,
+        body: &[u8],
+        (text, seen): (&str, &Seen<'_>),
+        out: &mut Batch,
+    ) -> Result<(), Refusal> {
+        let mut all = Properties::read(text);
+        all.remove(properties::POP_CK);
+        // RocketMQ does not look for the level of a message within a batch.
+        let level = if self.send.batch { 0 } else { level(seen)? };
+        let waiting = self.rules.schedule.place(level, (&self.entry.config.topic, self.queue), &mut all);
+        if level > 0 && waiting.is_none() {
+            return Err(Refusal::new(ResponseCode::SystemError, NO_SCHEDULE));
+        }
+        let text = all.text();
+        let seen = properties::scan(&text);
+        self.refuse_what_is_not_there(&seen, waiting.is_some())?;
+        let home = Place { entry: self.entry, queue: self.queue, code: QueueCode::Tag };
+        let place = waiting.as_ref().map_or(home, |to| Place { entry: &to.entry, queue: to.queue, code: to.code });
+        self.store((flag, body), (&text, seen), &place, out)
+    }
+
+    /// Kinds of messages that must not be stored as if they were plain.
+    fn refuse_what_is_not_there(&self, seen: &Seen<'_>, delayed: bool) -> Result<(), Refusal> {
+        // A half message that is consumed again is no half message: its transaction has ended.
+        if seen.half && !(delayed && self.send.reconsume_times > 0) {
+            let remark = "the broker does not take transaction messages yet: sending transaction message is forbidden";
+            return Err(Refusal::new(ResponseCode::NoPermission.number(), remark));
+        }
+        if seen.timer {
+            return Err(illegal("timed messages are not supported by this broker yet; delay levels are".into()));
+        }
+        if seen.reply {
+            return Err(illegal("replies of request-reply are not supported by this broker yet".into()));
+        }
+        Ok(())
+    }
+
+    fn store(
+        &self,
+        (flag, body): (i32, &[u8]),
+        (text, seen): (&str, Seen<'_>),
+        place: &Place<'_>,
+        out: &mut Batch,
+    ) -> Result<(), Refusal> {
         let end: &[u8] = if text.is_empty() || text.ends_with(PAIR_END as char) { &[] } else { &[PAIR_END] };
         let mut own_key = Vec::new();
         if seen.unique_key.is_none() {
@@ -277,42 +311,25 @@ impl Message<'_> {
             properties::push(&mut own_key, properties::UNIQ_KEY, &key);
         }
         let pieces: [&[u8]; 4] = [text.as_bytes(), end, &own_key, &self.rules.suffix];
-        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        if length > PROPERTIES_BYTES_MAX {
-            return Err(illegal(format!(
-                "the properties are {length} bytes long, at most {PROPERTIES_BYTES_MAX} are allowed"
-            )));
-        }
-        let record = self.record(flag, body, &pieces);
-        let start = out.bytes.len();
-        if record.size() > self.rules.record_bytes_max {
-            let limit = self.rules.record_bytes_max;
-            return Err(illegal(format!("the message takes {} bytes, at most {limit} are allowed", record.size())));
-        }
-        let size = record.encode(&mut out.bytes);
-        let properties_at = size - length;
-        let (key_at, key) = match seen.unique_key {
-            Some(key) => (properties_at + offset_in(text, key), key),
-            None => {
-                let key_at = properties_at + text.len() + end.len() + properties::UNIQ_KEY.len() + 1;
-                (key_at, std::str::from_utf8(&own_key[properties::UNIQ_KEY.len() + 1..own_key.len() - 1]).unwrap_or(""))
-            }
+        let own_key = own_key.get(properties::UNIQ_KEY.len() + 1..own_key.len().saturating_sub(1)).unwrap_or_default();
+        let key = seen.unique_key.unwrap_or_else(|| std::str::from_utf8(own_key).unwrap_or_default());
+        let key_at = match seen.unique_key {
+            Some(key) => offset_in(text, key),
+            None => text.len() + end.len() + properties::UNIQ_KEY.len() + 1,
         };
-        let keys = self.index_keys(key, seen.keys, out);
-        out.puts.push(Put {
-            slot: self.entry.slots[self.queue as usize],
-            start: start as u32,
-            size: size as u32,
-            timestamp_at: record::store_timestamp_at(record.stored_sys_flag()) as u8,
-            keys,
-            queued: true,
-            tag_code: hash::tag_code(seen.tags),
-            token: Token { call: self.call, part: (key_at as u32, key.len() as u32) },
-            ..Put::default()
-        });
+        let record = self.record(flag, body, &pieces);
+        let record = NewRecord { topic: &place.entry.config.topic, queue: place.queue, ..record };
+        let properties_at = record.size() - pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let part = ((properties_at + key_at) as u32, key.len() as u32);
+        let draft = Draft {
+            entry: place.entry,
+            record,
+            seen: Seen { unique_key: Some(key), ..seen },
+            code: place.code,
+            token: Token { call: self.call, queue: self.queue, part },
+        };
+        draft.put(self.rules.record_bytes_max, out).map_err(|error| illegal(error.to_string()))?;
         out.durable |= seen.wait;
-        self.entry.counters.messages.add(1);
-        self.entry.counters.bytes.add(size as u64);
         Ok(())
     }
 
@@ -331,43 +348,22 @@ impl Message<'_> {
             properties: pieces,
         }
     }
+}
 
-    fn index_keys(&self, unique_key: &str, keys: Option<&str>, out: &mut Batch) -> u8 {
-        let prefix = self.entry.key_prefix;
-        let before = out.keys.len();
-        out.keys.push(hash::key_hash(prefix, unique_key));
-        if let Some(keys) = keys {
-            let tokens = keys.split_ascii_whitespace().take(KEYS_MAX);
-            out.keys.extend(tokens.map(|key| hash::key_hash(prefix, key)));
-        }
-        (out.keys.len() - before) as u8
-    }
+/// The delay level that a message asks for.
+fn level(seen: &Seen<'_>) -> Result<i32, Refusal> {
+    let Some(text) = seen.level else { return Ok(0) };
+    text.trim().parse().map_err(|_| {
+        Refusal::new(
+            ResponseCode::SystemError,
+            format!("the property DELAY must be the number of a level, not {text:?}"),
+        )
+    })
 }
 
 /// Where `part`, a slice of `text`, begins in it.
 fn offset_in(text: &str, part: &str) -> usize {
     (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize)
-}
-
-fn without(text: &str, name: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    properties::pairs(text).filter(|(n, _)| *n != name).for_each(|(n, v)| properties::push(&mut out, n, v));
-    String::from_utf8(out).unwrap_or_default()
-}
-
-/// Kinds of messages that must not be stored as if they were plain.
-fn refuse_what_is_not_there(seen: &properties::Seen<'_>) -> Result<(), Refusal> {
-    if seen.half {
-        let remark = "the broker does not take transaction messages yet: sending transaction message is forbidden";
-        return Err(Refusal::new(ResponseCode::NoPermission.number(), remark));
-    }
-    if seen.delay {
-        return Err(illegal("delayed and timed messages are not supported by this broker yet".into()));
-    }
-    if seen.reply {
-        return Err(illegal("replies of request-reply are not supported by this broker yet".into()));
-    }
-    Ok(())
 }
 
 /// The code and remark with which an append that did not succeed is answered.

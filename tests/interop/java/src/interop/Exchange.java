@@ -28,9 +28,12 @@ final class Exchange {
     private final String shared = Cluster.name("shared");
     private Map<Integer, List<String>> sharedRecords = Map.of();
 
-    /** What a round left behind: a topic's records by queue, a group's offsets and settings, a topic that must be gone. */
+    /**
+     * What a round left behind: a topic's records by queue, a group's offsets and settings, a topic that must be gone, one whose
+     * messages were delayed.
+     */
     private record Written(String flavour, String topic, Map<Integer, List<String>> records, String group, String automatic,
-        String deleted) {
+        String deleted, String late) {
     }
 
     private Exchange(boolean killed) {
@@ -51,6 +54,7 @@ final class Exchange {
                 String what = " of round " + (number + 1) + " (" + flavours.get(number) + ") in round " + round;
                 cases.addAlone("records" + what, cluster -> exchange.records(cluster, number));
                 cases.addAlone("keys and ids" + what, cluster -> exchange.keys(cluster, number));
+                cases.addAlone("delayed messages" + what, cluster -> exchange.delayed(cluster, number));
                 cases.addAlone("topics, groups and offsets" + what, cluster -> exchange.settings(cluster, number));
             }
             cases.addAlone("appends in round " + round, cluster -> exchange.append(cluster));
@@ -124,6 +128,17 @@ final class Exchange {
         }
     }
 
+    /** One came before the broker ended, three were to come then or later, from whoever serves. */
+    private void delayed(Cluster cluster, int number) throws Exception {
+        MessageQueue queue = Cluster.queues(written.get(number).late, 1).get(0);
+        Set<String> expected = Set.of("soon", "late-0", "late-1", "late-2");
+        Check.await(LIMIT, "the delayed messages of " + queue,
+            () -> Pulling.drain(cluster, queue).stream().map(each -> Texts.text(each.getBody())).collect(Collectors.toSet()).equals(expected));
+        if (!killed) {
+            Check.equal(4, Pulling.drain(cluster, queue).size(), "messages that came, after stops in order");
+        }
+    }
+
     private void settings(Cluster cluster, int number) throws Exception {
         Written round = written.get(number);
         Check.equal(QUEUES, cluster.admin.examineTopicConfig(cluster.broker, round.topic).getWriteQueueNums(), "queues");
@@ -159,6 +174,12 @@ final class Exchange {
         sharedRecords = now;
     }
 
+    private static void sendDelayed(Cluster cluster, String topic, String body, int level) throws Exception {
+        Message message = new Message(topic, Texts.bytes(body));
+        message.setDelayTimeLevel(level);
+        cluster.producer.send(message);
+    }
+
     private void write(Cluster cluster, String flavour) throws Exception {
         String topic = cluster.newTopic("exchange", QUEUES);
         List<MessageQueue> queues = Cluster.queues(topic, QUEUES);
@@ -189,7 +210,13 @@ final class Exchange {
             Pulling.commit(cluster, group, queue, 3 + queue.getQueueId());
         }
         Restarts.awaitStored(cluster, topic, group, 3 + QUEUES - 1);
-        written.add(new Written(flavour, topic, read(cluster, topic), group, automatic, deleted));
+        String late = cluster.newTopic("late", 1);
+        sendDelayed(cluster, late, "soon", 1);
+        cluster.awaitEnd(Cluster.queues(late, 1), 1);
+        for (int i = 0; i < 3; i++) {
+            sendDelayed(cluster, late, "late-" + i, 2);
+        }
+        written.add(new Written(flavour, topic, read(cluster, topic), group, automatic, deleted, late));
         if (killed) {
             cluster.kill("broker");
         } else {
