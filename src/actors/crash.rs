@@ -14,6 +14,7 @@ use super::commitlog_writer::CommitlogWriter;
 use super::log::QueueSlot;
 use super::log::dispatch_reader::DispatchReader;
 use super::log::{flusher::Flusher, index::Index, queue_files::QueueFiles, queues::Queues, segments::Segments};
+use super::queue_locks::QueueLocks;
 use super::topic_queue::TopicQueue;
 
 /// Ends the receiver by a panic.
@@ -72,6 +73,7 @@ crash_on_demand!(
     Members,
     Offsets,
     QueueFiles,
+    QueueLocks,
     Queues,
     Registration,
     Segments,

@@ -16,6 +16,7 @@
 //! | [`catalog::offsets`] | how far groups have come, pending resets, `consumerOffset.json` | commits, questions, resets, what is gone | nobody |
 //! | [`catalog::members`] | who is in which group, behind which connection; subscriptions | heartbeats, farewells, lost connections, lists | consumers, through their sessions, that their group changed |
 //! | [`catalog::statistics`] | samples of the counters | questions from handlers | nobody |
+//! | [`queue_locks`] | which consumer may consume which queue in order, and until when | locks and unlocks by consumers | nobody |
 //! | [`cluster::registration`] | a connection to each name server, what each does not know yet | changed topics | name servers; the topics' owner which topics are ordered |
 //! | [`namesrv`] | routes, brokers and their heartbeats, `kvConfig.json` | registrations, heartbeats, lost connections, administrators | brokers that their group's lowest id changed |
 //! | [`rebalance`] | at a consumer: a group's topics and this member's share | subscriptions, changed members, the clock | the consumer its new share |
@@ -36,6 +37,7 @@ pub mod crash;
 pub mod door;
 pub mod log;
 pub mod namesrv;
+pub mod queue_locks;
 pub mod rebalance;
 pub mod supervision;
 pub mod topic_queue;

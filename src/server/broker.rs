@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 
-use super::doors::{BrokerDoors, GroupDoor, LiveSettings, MemberDoor, OffsetDoor, TopicDoor};
+use super::doors::{BrokerDoors, GroupDoor, LiveSettings, LockDoor, MemberDoor, OffsetDoor, TopicDoor};
 use super::listener::{self, Drain, Listener};
 use super::requests::send::SendRules;
 use super::session::{BrokerDesk, Desk};
@@ -27,6 +27,7 @@ use crate::actors::crash::{CrashSession, Stall};
 use crate::actors::door::Door;
 use crate::actors::log::flusher::Fatal;
 use crate::actors::log::wall_clock_ms;
+use crate::actors::queue_locks::{LockTable, QueueLocks};
 use crate::actors::{Stop, supervision};
 use crate::config::{self, Advertised, BrokerConfig};
 use crate::metrics::Metrics;
@@ -151,6 +152,7 @@ impl Broker {
         let _ = tokio::time::timeout(DRAIN_MAX, self.listener.send(Drain)).await;
         let _ = self.doors.settings.owner.ask(Stop).await;
         let _ = self.doors.members.owner.ask(Stop).await;
+        let _ = self.doors.locks.owner.ask(Stop).await;
         let _ = self.doors.offsets.owner.ask(Stop).await;
         let _ = self.doors.groups.owner.ask(Stop).await;
         let _ = self.doors.topics.owner.ask(Stop).await;
@@ -261,6 +263,17 @@ fn live_settings(config: BrokerConfig, threads: &Threads, fatal: &Fatal) -> Resu
     Ok(LiveSettings { current, version, owner })
 }
 
+fn queue_locks(threads: &Threads, fatal: &Fatal) -> Result<LockDoor, StartError> {
+    let table = Arc::new(LockTable::default());
+    let recipe = {
+        let table = table.clone();
+        move || Ok(QueueLocks::new(table.clone()))
+    };
+    let owner =
+        keep(&threads.io[0], "the queue locks", Arc::new(recipe), fatal.clone()).map_err(StartError::Catalog)?;
+    Ok(LockDoor { table, owner })
+}
+
 /// Starts the owners of read-mostly facts.
 fn catalog(
     (config, address): (BrokerConfig, Arc<str>),
@@ -311,6 +324,7 @@ fn catalog(
         groups: GroupDoor { table: group_table, owner: groups },
         offsets: OffsetDoor { resets, owner: offsets },
         members: MemberDoor { subscriptions, owner: members },
+        locks: queue_locks(threads, fatal)?,
         log: log.doors.clone(),
         metrics,
         statistics,

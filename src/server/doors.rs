@@ -10,6 +10,7 @@ use crate::actors::catalog::statistics::Statistics;
 use crate::actors::catalog::topics::{TopicTable, Topics};
 use crate::actors::door::Door;
 use crate::actors::log::doors::LogDoors;
+use crate::actors::queue_locks::{LockTable, QueueLocks};
 use crate::config::BrokerConfig;
 use crate::metrics::Metrics;
 
@@ -21,6 +22,7 @@ pub struct BrokerDoors {
     pub groups: GroupDoor,
     pub offsets: OffsetDoor,
     pub members: MemberDoor,
+    pub locks: LockDoor,
     pub log: LogDoors,
     pub metrics: Arc<Metrics>,
     pub statistics: Door<Statistics>,
@@ -56,6 +58,13 @@ pub struct OffsetDoor {
 pub struct MemberDoor {
     pub subscriptions: Arc<SubscriptionTable>,
     pub owner: Door<Members>,
+}
+
+/// The locks of orderly consumers: look whether a group holds any, ask the owner for changes.
+#[derive(Clone, Debug)]
+pub struct LockDoor {
+    pub table: Arc<LockTable>,
+    pub owner: Door<QueueLocks>,
 }
 
 /// The settings while running: look at them, ask the owner for changes.

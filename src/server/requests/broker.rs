@@ -1,6 +1,6 @@
 //! What a broker serves beside sends and pulls: every request code in one table.
 
-use super::{Answer, Refusal, Request, Response, admin, clients, groups, offsets, query, stats, topics};
+use super::{Answer, Refusal, Request, Response, admin, clients, groups, locks, offsets, query, stats, topics};
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::server::doors::BrokerDoors;
 
@@ -25,6 +25,8 @@ pub async fn serve(doors: &BrokerDoors, request: &Request) -> Answer {
         RequestCode::HeartBeat => clients::heartbeat(doors, request).await,
         RequestCode::UnregisterClient => clients::unregister(doors, request),
         RequestCode::GetConsumerListByGroup => clients::consumer_ids(doors, request).await,
+        RequestCode::LockBatchMq => locks::lock(doors, request).await,
+        RequestCode::UnlockBatchMq => locks::unlock(doors, request).await,
         RequestCode::GetAllConsumerOffset => offsets::list(doors).await,
         RequestCode::CheckClientConfig => clients::check(doors, request),
         RequestCode::UpdateAndCreateSubscriptiongroup => groups::update(doors, request).await,

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod broker;
 pub mod clients;
 pub mod groups;
+pub mod locks;
 mod names;
 pub mod namesrv;
 pub mod offsets;
