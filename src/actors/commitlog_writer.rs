@@ -186,6 +186,9 @@ impl CommitlogWriter {
             }
             put.at = self.log.end() + (start - run_start) as u64;
             let next = &mut self.next_offsets[put.slot.0 as usize];
+            if put.due {
+                put.tag_code += timestamp_ms;
+            }
             if put.queued {
                 put.queue_offset = *next;
                 *next += 1;
@@ -246,7 +249,7 @@ impl CommitlogWriter {
         let Append { mut batch, reply } = append;
         self.backlog_bytes.fetch_sub(batch.bytes.len(), Ordering::Relaxed);
         batch.outcome = outcome;
-        reply.do_send(Appended { batch });
+        reply.tell(batch);
     }
 
     /// Tells all arbiters and the index how far the log is.

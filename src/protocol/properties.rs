@@ -1,6 +1,8 @@
 //! Properties of a message as text: `name 0x01 value 0x02`, repeated. Releases 4.9.1 to 5.1.4 leave the last 0x02 out;
 //! both forms are read, the longer one is written. Source: RocketMQ's `MessageDecoder`.
 
+use std::borrow::Cow;
+
 /// Between a name and its value.
 pub const NAME_END: u8 = 1;
 /// After a value.
@@ -15,6 +17,10 @@ pub const WAIT: &str = "WAIT";
 pub const DELAY: &str = "DELAY";
 pub const TRAN_MSG: &str = "TRAN_MSG";
 pub const POP_CK: &str = "POP_CK";
+pub const REAL_TOPIC: &str = "REAL_TOPIC";
+pub const REAL_QUEUE_ID: &str = "REAL_QID";
+pub const RETRY_TOPIC: &str = "RETRY_TOPIC";
+pub const ORIGIN_MESSAGE_ID: &str = "ORIGIN_MESSAGE_ID";
 pub const MSG_REGION: &str = "MSG_REGION";
 pub const TRACE_ON: &str = "TRACE_ON";
 pub const CLUSTER: &str = "CLUSTER";
@@ -42,6 +48,46 @@ pub fn push(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(NAME_END);
     out.extend_from_slice(value.as_bytes());
     out.push(PAIR_END);
+}
+
+/// Properties that are being changed: each name once, in the order in which they came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Properties<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Properties<'a> {
+    /// Of a name that stands there twice the last value counts, as for RocketMQ.
+    #[must_use]
+    pub fn read(text: &'a str) -> Self {
+        let mut all = Self::default();
+        pairs(text).for_each(|(name, value)| all.set(name, value));
+        all
+    }
+
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_ref())
+    }
+
+    /// Gives a property this value in place of what it had.
+    pub fn set(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
+        let (name, value) = (name.into(), value.into());
+        match self.0.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|(n, _)| n != name);
+    }
+
+    /// As they are stored. Their number is bounded by the length of the text that they were read from.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = Vec::new();
+        self.0.iter().for_each(|(name, value)| push(&mut out, name, value));
+        String::from_utf8(out).unwrap_or_default()
+    }
 }
 
 /// What a broker has to know of a message's properties, found in one pass.
@@ -91,6 +137,16 @@ mod tests {
         let list: Vec<_> = pairs("a\u{1}1\u{2}b\u{1}\u{2}\u{1}x\u{2}junk\u{2}c\u{1}3").collect();
         assert_eq!(list, [("a", "1"), ("c", "3")]);
         assert_eq!(value("a\u{1}1\u{2}", "a"), Some("1"));
+    }
+
+    #[test]
+    fn changed_properties_keep_their_order_and_each_name_once() {
+        let mut all = Properties::read("a\u{1}1\u{2}b\u{1}2\u{2}a\u{1}3\u{2}");
+        assert_eq!((all.get("a"), all.get("c")), (Some("3"), None));
+        all.set("c", 4.to_string());
+        all.set("b", "5");
+        all.remove("a");
+        assert_eq!(all.text(), "b\u{1}5\u{2}c\u{1}4\u{2}");
     }
 
     #[test]

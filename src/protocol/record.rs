@@ -57,7 +57,7 @@ pub const fn store_timestamp_at(sys_flag: i32) -> usize {
 }
 
 /// What a new record is made of. Queue offset, physical offset and store timestamp are left for the writer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewRecord<'a> {
     pub topic: &'a str,
     pub queue: u32,
@@ -213,6 +213,25 @@ impl<'a> Record<'a> {
         cut.bytes = bytes.get(..size).ok_or(torn)?;
         let record = cut.parts(size, v2)?;
         if cut.at == size { Ok(record) } else { Err(RecordError::Size { said: size, found: cut.at }) }
+    }
+
+    /// The same message as a new record: with its topic, its queue and its hosts, but without properties, which go in
+    /// by their text, and without what its place in the log says.
+    #[must_use]
+    pub fn again(&self) -> NewRecord<'a> {
+        NewRecord {
+            topic: self.topic,
+            queue: self.queue,
+            flag: self.flag,
+            sys_flag: self.sys_flag,
+            born_timestamp_ms: self.born_timestamp_ms,
+            born_host: self.born_host,
+            store_host: self.store_host,
+            reconsume_times: self.reconsume_times,
+            prepared_transaction_offset: 0,
+            body: self.body,
+            properties: &[],
+        }
     }
 
     /// # Errors

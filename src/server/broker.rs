@@ -102,7 +102,7 @@ impl Broker {
         config.network.advertised_host.get_or_insert_with(|| advertised.host.clone());
         let topics = Arc::new(TopicTable::default());
         let threads = Threads::start(io_threads);
-        let log = LogTree::start(&config, topics.clone(), &threads, fatal, disk)?;
+        let log = LogTree::start((&config, store_host), topics.clone(), &threads, fatal, disk)?;
         let found = log.found;
         let send_rules = SendRules::new(&config, store_host);
         let told = format!("{}:{}", advertised.host, address.port());

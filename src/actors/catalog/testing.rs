@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::actors::catalog::topics::TopicTable;
 use crate::actors::log::doors::LogDoors;
+use crate::actors::log::own_appends::OwnAppends;
 use crate::actors::supervision::Seat;
 use crate::actors::{ConnectionId, Peer, Push};
 use crate::config::BrokerConfig;
@@ -80,12 +81,15 @@ pub fn connection(number: u64) -> (Addr<Listener>, Peer) {
 
 /// Doors to a log whose actors are gone: every question is answered with `Unavailable`.
 pub fn closed_log(topics: &Arc<TopicTable>) -> LogDoors {
+    let writer = Seat::new().addr;
+    let own = OwnAppends::new(writer.clone(), Arc::default(), ([127, 0, 0, 1], 10_911).into(), 1 << 20);
     LogDoors {
         topics: Arc::clone(topics),
         view: LogView::new(std::path::PathBuf::new(), 1 << 20),
         queues: Arc::new([]),
-        writer: Seat::new().addr,
+        writer,
         index: None,
         files: Seat::new().addr,
+        own,
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::*;
+use tokio::sync::mpsc;
 
 use crate::actors::log::QueueSlot;
 use crate::protocol::names::{LogOffset, QueueKey, QueueOffset, Topic};
@@ -13,6 +14,8 @@ use crate::protocol::record::Record;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Token {
     pub call: u64,
+    /// The queue that the sender named, where the record lies in another.
+    pub queue: u32,
     /// A part of the record: its start within the record and its length.
     pub part: (u32, u32),
 }
@@ -30,6 +33,8 @@ pub struct Put {
     pub keys: u8,
     /// False for a record that no queue holds: its queue offset is 0.
     pub queued: bool,
+    /// The tag code is a delay in ms, to which the writer adds the store time.
+    pub due: bool,
     pub tag_code: i64,
     /// The sender's own; comes back as it was.
     pub token: Token,
@@ -107,7 +112,22 @@ impl Batch {
 }
 
 /// Where answers to appends go; cloned for each append.
-pub type Reply = Arc<Recipient<Appended>>;
+#[derive(Debug, Clone)]
+pub enum Reply {
+    Session(Arc<Recipient<Appended>>),
+    /// Somebody waits until all parts of a batch are answered, and all copies of this so gone.
+    Waiting(mpsc::UnboundedSender<Box<Batch>>),
+}
+
+impl Reply {
+    pub(super) fn tell(&self, batch: Box<Batch>) {
+        match self {
+            Reply::Session(session) => session.do_send(Appended { batch }),
+            // Whoever does not wait any more does not want to know.
+            Reply::Waiting(waiting) => drop(waiting.send(batch)),
+        }
+    }
+}
 
 /// From a session, once for all sends of a socket read. `batch.puts` is never empty.
 #[derive(Message)]

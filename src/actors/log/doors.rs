@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::QueueSlot;
 use super::index::{Index, QueryKeys};
+use super::own_appends::{OwnAppends, StoredRecord};
 use super::queue_files::{QueueFiles, RemoveQueues};
 use super::queues::{DropQueues, Queues, ToQueue};
 use crate::actors::catalog::topics::TopicTable;
@@ -76,6 +77,8 @@ pub struct LogDoors {
     pub writer: Addr<CommitlogWriter>,
     pub index: Option<Addr<Index>>,
     pub files: Addr<QueueFiles>,
+    /// The way in for records that the broker makes itself.
+    pub own: OwnAppends,
 }
 
 impl LogDoors {
@@ -158,6 +161,14 @@ impl LogDoors {
         let view = self.view.clone();
         let read = tokio::task::spawn_blocking(move || record_at(&view, at)).await;
         read.map_err(|_| QueueError::Unavailable)?.map_err(|error| QueueError::Read(error.to_string()))
+    }
+
+    /// The record that begins at `at`, to be taken apart; `None` when no record begins there.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn stored_at(&self, at: LogOffset) -> Result<Option<StoredRecord>, QueueError> {
+        Ok(self.record_at(at).await?.and_then(StoredRecord::new))
     }
 
     /// At most `count` records with `key` (a unique key or one of the message's keys) stored from `begin_ms` to `end_ms`.

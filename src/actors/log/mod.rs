@@ -3,8 +3,10 @@
 pub mod ahead;
 pub mod dispatch_reader;
 pub mod doors;
+pub mod draft;
 pub mod flusher;
 pub mod index;
+pub mod own_appends;
 pub mod queue_files;
 pub mod queues;
 pub mod segments;

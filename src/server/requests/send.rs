@@ -7,23 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::actors::catalog::topics::TopicEntry;
-use crate::actors::commitlog_writer::{Batch, Outcome, Put, Token};
+use crate::actors::commitlog_writer::{Batch, Outcome, Token};
+use crate::actors::log::draft::{Draft, QueueCode};
+use crate::actors::log::own_appends::record_bytes_max;
 use crate::config::{BrokerConfig, BrokerRole};
 use crate::protocol::batch;
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::frame::Head;
-use crate::protocol::hash;
 use crate::protocol::header::send::{SendMessageRequest, SendMessageRequestV2};
 use crate::protocol::names::{self, TOPIC_BYTES_MAX, check_name};
-use crate::protocol::properties::{self, PAIR_END, PROPERTIES_BYTES_MAX};
+use crate::protocol::properties::{self, PAIR_END, Seen};
 use crate::protocol::record::{self, NewRecord};
 use crate::protocol::uniq_key::{Origin, UniqueKeys};
 use crate::server::requests::Refusal;
-
-/// Names of a message's keys beyond which the rest is not indexed.
-const KEYS_MAX: usize = 64;
-/// What a record has beside its body, properties included, at most.
-const RECORD_EXTRA_BYTES: usize = 64 * 1024;
 
 /// What a broker checks of every send and adds to every message.
 pub struct SendRules {
@@ -55,14 +51,13 @@ impl SendRules {
         properties::push(&mut suffix, properties::CLUSTER, &config.identity.cluster_name);
         let max_body_bytes = config.send.max_body_bytes as usize;
         let origin = Origin { address: store_host.ip(), process_id: std::process::id(), generator: 0 };
-        let segment_bytes = config.store.commit_log_segment_bytes as usize;
         Self {
             store_host,
             region: config.identity.region_id.clone(),
             trace_on,
             suffix,
             max_body_bytes,
-            record_bytes_max: (max_body_bytes + RECORD_EXTRA_BYTES).min(segment_bytes - record::BLANK_BYTES),
+            record_bytes_max: record_bytes_max(config),
             accept_from_epoch_ms: config.send.accept_from_epoch_ms,
             writable: config.identity.permission & 2 != 0,
             slave: config.identity.role == BrokerRole::Slave,
@@ -277,42 +272,24 @@ impl Message<'_> {
             properties::push(&mut own_key, properties::UNIQ_KEY, &key);
         }
         let pieces: [&[u8]; 4] = [text.as_bytes(), end, &own_key, &self.rules.suffix];
-        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        if length > PROPERTIES_BYTES_MAX {
-            return Err(illegal(format!(
-                "the properties are {length} bytes long, at most {PROPERTIES_BYTES_MAX} are allowed"
-            )));
-        }
-        let record = self.record(flag, body, &pieces);
-        let start = out.bytes.len();
-        if record.size() > self.rules.record_bytes_max {
-            let limit = self.rules.record_bytes_max;
-            return Err(illegal(format!("the message takes {} bytes, at most {limit} are allowed", record.size())));
-        }
-        let size = record.encode(&mut out.bytes);
-        let properties_at = size - length;
-        let (key_at, key) = match seen.unique_key {
-            Some(key) => (properties_at + offset_in(text, key), key),
-            None => {
-                let key_at = properties_at + text.len() + end.len() + properties::UNIQ_KEY.len() + 1;
-                (key_at, std::str::from_utf8(&own_key[properties::UNIQ_KEY.len() + 1..own_key.len() - 1]).unwrap_or(""))
-            }
+        let own_key = own_key.get(properties::UNIQ_KEY.len() + 1..own_key.len().saturating_sub(1)).unwrap_or_default();
+        let key = seen.unique_key.unwrap_or_else(|| std::str::from_utf8(own_key).unwrap_or_default());
+        let key_at = match seen.unique_key {
+            Some(key) => offset_in(text, key),
+            None => text.len() + end.len() + properties::UNIQ_KEY.len() + 1,
         };
-        let keys = self.index_keys(key, seen.keys, out);
-        out.puts.push(Put {
-            slot: self.entry.slots[self.queue as usize],
-            start: start as u32,
-            size: size as u32,
-            timestamp_at: record::store_timestamp_at(record.stored_sys_flag()) as u8,
-            keys,
-            queued: true,
-            tag_code: hash::tag_code(seen.tags),
-            token: Token { call: self.call, part: (key_at as u32, key.len() as u32) },
-            ..Put::default()
-        });
+        let record = self.record(flag, body, &pieces);
+        let properties_at = record.size() - pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let part = ((properties_at + key_at) as u32, key.len() as u32);
+        let draft = Draft {
+            entry: self.entry,
+            record,
+            seen: Seen { unique_key: Some(key), ..seen },
+            code: QueueCode::Tag,
+            token: Token { call: self.call, queue: self.queue, part },
+        };
+        draft.put(self.rules.record_bytes_max, out).map_err(|error| illegal(error.to_string()))?;
         out.durable |= seen.wait;
-        self.entry.counters.messages.add(1);
-        self.entry.counters.bytes.add(size as u64);
         Ok(())
     }
 
@@ -331,17 +308,6 @@ impl Message<'_> {
             properties: pieces,
         }
     }
-
-    fn index_keys(&self, unique_key: &str, keys: Option<&str>, out: &mut Batch) -> u8 {
-        let prefix = self.entry.key_prefix;
-        let before = out.keys.len();
-        out.keys.push(hash::key_hash(prefix, unique_key));
-        if let Some(keys) = keys {
-            let tokens = keys.split_ascii_whitespace().take(KEYS_MAX);
-            out.keys.extend(tokens.map(|key| hash::key_hash(prefix, key)));
-        }
-        (out.keys.len() - before) as u8
-    }
 }
 
 /// Where `part`, a slice of `text`, begins in it.
@@ -356,7 +322,7 @@ fn without(text: &str, name: &str) -> String {
 }
 
 /// Kinds of messages that must not be stored as if they were plain.
-fn refuse_what_is_not_there(seen: &properties::Seen<'_>) -> Result<(), Refusal> {
+fn refuse_what_is_not_there(seen: &Seen<'_>) -> Result<(), Refusal> {
     if seen.half {
         let remark = "the broker does not take transaction messages yet: sending transaction message is forbidden";
         return Err(Refusal::new(ResponseCode::NoPermission.number(), remark));

@@ -191,7 +191,7 @@ impl Session {
             region: &rules.region,
             trace_on: rules.trace_on,
             id,
-            queue: record.get(12..16).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])),
+            queue: first.token.queue,
             queue_offset: first.queue_offset,
             transaction: std::str::from_utf8(transaction).unwrap_or_default(),
         };

@@ -1,5 +1,6 @@
 //! The branch of the tree that stores: the writer and its neighbours.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -17,6 +18,7 @@ use crate::actors::log::dispatch_reader::{DispatchReader, ReaderRoots};
 use crate::actors::log::doors::LogDoors;
 use crate::actors::log::flusher::{Fatal, Flush, Flusher, ReadDispatched};
 use crate::actors::log::index::Index;
+use crate::actors::log::own_appends::{OwnAppends, record_bytes_max};
 use crate::actors::log::queue_files::QueueFiles;
 use crate::actors::log::queues::{QueueRecipe, Queues};
 use crate::actors::log::segments::{Making, Segments};
@@ -99,7 +101,7 @@ impl LogTree {
     /// # Errors
     /// When the store cannot be opened.
     pub fn start(
-        config: &BrokerConfig,
+        (config, store_host): (&BrokerConfig, SocketAddr),
         topics: Arc<TopicTable>,
         threads: &Threads,
         fatal: &Fatal,
@@ -112,6 +114,8 @@ impl LogTree {
         let published = topics.clone();
         let backlog_bytes = Arc::new(AtomicUsize::new(0));
         let (view, found) = (opened.log.view().clone(), opened.found);
+        let (writer, bytes_max) = (seats.writer.addr.clone(), record_bytes_max(config));
+        let own = OwnAppends::new(writer, backlog_bytes.clone(), store_host, bytes_max);
         let doors = LogDoors {
             topics,
             view,
@@ -119,6 +123,7 @@ impl LogTree {
             writer: seats.writer.addr.clone(),
             index: opened.index.is_some().then(|| seats.index.addr.clone()),
             files: seats.files.addr.clone(),
+            own,
         };
         let flusher = seats.flusher.addr.clone();
         let pillars = seats.pillars();
