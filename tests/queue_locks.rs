@@ -55,7 +55,7 @@ async fn a_queue_is_one_consumers_own_until_it_gives_it_back() {
     let answer = a.ask(LOCK, &fields(&[]), body).await;
     assert_eq!(
         std::str::from_utf8(&answer.body).unwrap(),
-        r#"{"lockOKMQSet":[{"topic":"T","brokerName":"broker-a","queueId":1}]}"#
+        r#"{"lockOKMQSet":[{"brokerName":"broker-a","queueId":1,"topic":"T"}]}"#
     );
     server.stop().await;
 }

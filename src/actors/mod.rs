@@ -17,6 +17,7 @@
 //! | [`catalog::members`] | who is in which group, behind which connection; subscriptions | heartbeats, farewells, lost connections, lists | consumers, through their sessions, that their group changed |
 //! | [`catalog::statistics`] | samples of the counters | questions from handlers | nobody |
 //! | [`queue_locks`] | which consumer may consume which queue in order, and until when | locks and unlocks by consumers | nobody |
+//! | [`transactions`] | which half messages ended lately, when the check runs | ends from sessions | the writer committed messages, op messages and copies of half messages; the members whom to ask; the offsets its progress |
 //! | [`cluster::registration`] | a connection to each name server, what each does not know yet | changed topics | name servers; the topics' owner which topics are ordered |
 //! | [`namesrv`] | routes, brokers and their heartbeats, `kvConfig.json` | registrations, heartbeats, lost connections, administrators | brokers that their group's lowest id changed |
 //! | [`rebalance`] | at a consumer: a group's topics and this member's share | subscriptions, changed members, the clock | the consumer its new share |
@@ -41,6 +42,7 @@ pub mod queue_locks;
 pub mod rebalance;
 pub mod supervision;
 pub mod topic_queue;
+pub mod transactions;
 
 /// Number of a connection, never used twice in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

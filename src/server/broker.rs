@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 
 use super::doors::{BrokerDoors, GroupDoor, LiveSettings, LockDoor, MemberDoor, OffsetDoor, TopicDoor};
 use super::listener::{self, Drain, Listener};
-use super::requests::send::SendRules;
+use super::requests::send::{Halves, SendRules};
 use super::session::{BrokerDesk, Desk};
 use super::tls;
 use super::tree::{LogTree, Threads, ends, keep};
@@ -28,6 +28,7 @@ use crate::actors::door::Door;
 use crate::actors::log::flusher::Fatal;
 use crate::actors::log::wall_clock_ms;
 use crate::actors::queue_locks::{LockTable, QueueLocks};
+use crate::actors::transactions::{Transactions, Ways};
 use crate::actors::{Stop, supervision};
 use crate::config::{self, Advertised, BrokerConfig};
 use crate::metrics::Metrics;
@@ -104,9 +105,10 @@ impl Broker {
         let threads = Threads::start(io_threads);
         let log = LogTree::start((&config, store_host), topics.clone(), &threads, fatal, disk)?;
         let found = log.found;
-        let send_rules = SendRules::new(&config, store_host);
         let told = format!("{}:{}", advertised.host, address.port());
         let doors = catalog((config, told.into()), topics, &log, &threads, fatal)?;
+        let halves = Halves { settings: doors.settings.current.clone(), topics: doors.topics.table.clone() };
+        let send_rules = SendRules::new(&doors.settings.now(), store_host, halves);
         if found.crashed {
             settle_unlisted_topics(&doors, found.foreign).await?;
             lower_offsets(&doors).await?;
@@ -150,6 +152,7 @@ impl Broker {
         let _ = tokio::time::timeout(DRAIN_MAX, self.registration.send(Stop)).await;
         // Whoever does not end in time loses its connection, never an acknowledged message.
         let _ = tokio::time::timeout(DRAIN_MAX, self.listener.send(Drain)).await;
+        let _ = self.doors.transactions.ask(Stop).await;
         let _ = self.doors.settings.owner.ask(Stop).await;
         let _ = self.doors.members.owner.ask(Stop).await;
         let _ = self.doors.locks.owner.ask(Stop).await;
@@ -274,6 +277,29 @@ fn queue_locks(threads: &Threads, fatal: &Fatal) -> Result<LockDoor, StartError>
     Ok(LockDoor { table, owner })
 }
 
+fn statistics(
+    metrics: &Arc<Metrics>,
+    table: &Arc<TopicTable>,
+    threads: &Threads,
+    fatal: &Fatal,
+) -> Result<Door<Statistics>, StartError> {
+    let (metrics, table) = (metrics.clone(), table.clone());
+    let recipe = move || Ok(Statistics::new(metrics.clone(), table.clone()));
+    keep(&threads.io[0], "the statistics", Arc::new(recipe), fatal.clone()).map_err(StartError::Catalog)
+}
+
+fn transactions(
+    (settings, log): (&LiveSettings, &LogTree),
+    (topics, offsets, members): (Door<Topics>, Door<Offsets>, Door<Members>),
+    threads: &Threads,
+    fatal: &Fatal,
+) -> Result<Door<Transactions>, StartError> {
+    let (config, log) = (settings.current.clone(), log.doors.clone());
+    let ways = Ways { config, log, topics, offsets, members };
+    let recipe = move || Ok(Transactions::new(ways.clone()));
+    keep(&threads.io[0], "the transactions", Arc::new(recipe), fatal.clone()).map_err(StartError::Catalog)
+}
+
 /// Starts the owners of read-mostly facts.
 fn catalog(
     (config, address): (BrokerConfig, Arc<str>),
@@ -313,11 +339,9 @@ fn catalog(
         let recipe = move || Ok(Members::new(current.clone(), groups.clone(), table.clone()));
         keep(home, "the members", Arc::new(recipe), fatal.clone()).map_err(failed)?
     };
-    let statistics: Door<Statistics> = {
-        let (metrics, table) = (metrics.clone(), table.clone());
-        let recipe = move || Ok(Statistics::new(metrics.clone(), table.clone()));
-        keep(home, "the statistics", Arc::new(recipe), fatal.clone()).map_err(failed)?
-    };
+    let statistics = statistics(&metrics, &table, threads, fatal)?;
+    let owners = (topics.clone(), offsets.clone(), members.clone());
+    let transactions = transactions((&settings, log), owners, threads, fatal)?;
     Ok(BrokerDoors {
         settings,
         topics: TopicDoor { table, owner: topics },
@@ -325,6 +349,7 @@ fn catalog(
         offsets: OffsetDoor { resets, owner: offsets },
         members: MemberDoor { subscriptions, owner: members },
         locks: queue_locks(threads, fatal)?,
+        transactions,
         log: log.doors.clone(),
         metrics,
         statistics,

@@ -11,6 +11,7 @@ use crate::actors::catalog::topics::{TopicTable, Topics};
 use crate::actors::door::Door;
 use crate::actors::log::doors::LogDoors;
 use crate::actors::queue_locks::{LockTable, QueueLocks};
+use crate::actors::transactions::Transactions;
 use crate::config::BrokerConfig;
 use crate::metrics::Metrics;
 
@@ -23,6 +24,7 @@ pub struct BrokerDoors {
     pub offsets: OffsetDoor,
     pub members: MemberDoor,
     pub locks: LockDoor,
+    pub transactions: Door<Transactions>,
     pub log: LogDoors,
     pub metrics: Arc<Metrics>,
     pub statistics: Door<Statistics>,

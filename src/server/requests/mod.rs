@@ -15,6 +15,7 @@ mod runtime_info;
 pub mod send;
 pub mod stats;
 pub mod topics;
+pub mod transactions;
 
 use std::borrow::Cow;
 

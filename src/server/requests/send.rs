@@ -1,6 +1,8 @@
 //! Sends: 10, 310 and 320. On the hot path: a header becomes entries of the session's batch, without a task or a copy of
 //! its own.
 
+mod half;
+
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +23,8 @@ use crate::protocol::record::{self, NewRecord};
 use crate::protocol::uniq_key::{Origin, UniqueKeys};
 use crate::server::requests::Refusal;
 
+pub use self::half::Halves;
+
 /// What a broker checks of every send and adds to every message.
 pub struct SendRules {
     pub store_host: SocketAddr,
@@ -34,8 +38,8 @@ pub struct SendRules {
     writable: bool,
     /// A slave gets its messages from its master only.
     slave: bool,
-    address: String,
     unique_keys: UniqueKeys,
+    halves: Halves,
     /// Where the next message goes whose sender leaves the queue to the broker.
     round: AtomicU32,
 }
@@ -43,7 +47,7 @@ pub struct SendRules {
 impl SendRules {
     /// The rules of `config` for messages that `store_host` stores.
     #[must_use]
-    pub fn new(config: &BrokerConfig, store_host: SocketAddr) -> Self {
+    pub fn new(config: &BrokerConfig, store_host: SocketAddr, halves: Halves) -> Self {
         let trace_on = if config.clients.trace_on { "true" } else { "false" };
         let mut suffix = Vec::new();
         properties::push(&mut suffix, properties::MSG_REGION, &config.identity.region_id);
@@ -61,8 +65,8 @@ impl SendRules {
             accept_from_epoch_ms: config.send.accept_from_epoch_ms,
             writable: config.identity.permission & 2 != 0,
             slave: config.identity.role == BrokerRole::Slave,
-            address: store_host.to_string(),
             unique_keys: UniqueKeys::new(origin, crate::actors::log::utc_offset_s()),
+            halves,
             round: AtomicU32::new(0),
         }
     }
@@ -161,7 +165,7 @@ impl<'a> Send<'a> {
     ) -> Result<(), Refusal> {
         let queue = self.queue(entry, rules, born_host)?;
         if !rules.writable && entry.config.order {
-            let remark = format!("the broker[{}] sending message is forbidden", rules.address);
+            let remark = format!("the broker[{}] sending message is forbidden", rules.store_host);
             return Err(Refusal::new(ResponseCode::NoPermission.number(), remark));
         }
         self.check_topic_kind(entry)?;
@@ -263,6 +267,10 @@ impl Message<'_> {
     fn put(&self, flag: i32, body: &[u8], text: &str, out: &mut Batch) -> Result<(), Refusal> {
         let seen = properties::scan(text);
         refuse_what_is_not_there(&seen)?;
+        // One that is consumed again after a delay is no half message: its transaction has ended.
+        if seen.half && !(seen.delay && self.send.reconsume_times > 0) {
+            return self.put_half((flag, body), (text, &seen), out);
+        }
         let stripped = if seen.pop_receipt { Some(without(text, properties::POP_CK)) } else { None };
         let text = stripped.as_deref().unwrap_or(text);
         let end: &[u8] = if text.is_empty() || text.ends_with(PAIR_END as char) { &[] } else { &[PAIR_END] };
@@ -323,11 +331,7 @@ fn without(text: &str, name: &str) -> String {
 
 /// Kinds of messages that must not be stored as if they were plain.
 fn refuse_what_is_not_there(seen: &Seen<'_>) -> Result<(), Refusal> {
-    if seen.half {
-        let remark = "the broker does not take transaction messages yet: sending transaction message is forbidden";
-        return Err(Refusal::new(ResponseCode::NoPermission.number(), remark));
-    }
-    if seen.delay {
+    if seen.delay && !seen.half {
         return Err(illegal("delayed and timed messages are not supported by this broker yet".into()));
     }
     if seen.reply {

@@ -32,7 +32,7 @@ func main() {
 		os.Exit(1)
 	}
 	failed := false
-	for _, each := range append(append(sendingCases(), consumingCases()...), restartCases()...) {
+	for _, each := range append(append(append(sendingCases(), consumingCases()...), transactionCases()...), restartCases()...) {
 		if !strings.Contains(each.name, only) {
 			continue
 		}
