@@ -52,7 +52,7 @@ async fn a_batch_of_own_records_is_stored_found_and_told_of_in_the_order_it_was_
     }
     let missing = log.own.add(&mut batch, &b, (record("B", 1), seen), QueueCode::Tag);
     assert_eq!(missing, Err(DraftError::Queue { topic: b.config.topic.clone(), queue: 1 }));
-    let large = NewRecord { body: &vec![0; 5 << 20], ..record("B", 0) };
+    let large = NewRecord { body: &vec![0; 16 << 20], ..record("B", 0) };
     let large = log.own.add(&mut batch, &b, (large, seen), QueueCode::Tag);
     assert!(matches!(large, Err(DraftError::Size { .. })), "{large:?}");
     let placed = log.own.append(batch).await;

@@ -10,7 +10,8 @@ use actormq::protocol::body::Body;
 use actormq::protocol::body::locks::{LockBatchRequest, LockBatchResponse};
 use actormq::protocol::body::queue::MessageQueue;
 use actormq::protocol::frame::Codec;
-use support::{Client, Server, fields, until};
+use actormq::protocol::header::send::SendMessageRequestV2;
+use support::{Client, Server, fields, short_send, until};
 
 const NONE: [i32; 0] = [];
 const LOCK: i32 = 41;
@@ -67,7 +68,7 @@ async fn a_lock_outlives_its_connection_but_not_its_time() {
     assert_eq!(lock(&mut a, "a", &[0, 1]).await, [0, 1]);
     drop(a);
     assert_eq!(lock(&mut b, "b", &[0, 1]).await, NONE, "what died may only be slow");
-    assert!(server.broker.doors.locks.table.holds_any("g"));
+    assert!(server.broker.doors.members.locks.table.holds_any("g"));
     tokio::time::pause();
     tokio::time::advance(LOCK_LIFE - Duration::from_secs(20)).await;
     tokio::time::resume();
@@ -75,7 +76,7 @@ async fn a_lock_outlives_its_connection_but_not_its_time() {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(21)).await;
     tokio::time::resume();
-    assert!(!server.broker.doors.locks.table.holds_any("g"));
+    assert!(!server.broker.doors.members.locks.table.holds_any("g"));
     assert_eq!(lock(&mut b, "b", &[0, 1]).await, [0, 1]);
     server.stop().await;
 }
@@ -106,7 +107,7 @@ async fn locks_outlive_a_panic_of_their_owner() {
     let server = Server::start().await;
     let (mut a, mut b) = (server.client().await, server.client().await);
     assert_eq!(lock(&mut a, "a", &[0, 1]).await, [0, 1]);
-    server.broker.doors.locks.owner.tell(Crash);
+    server.broker.doors.members.locks.owner.tell(Crash);
     let answer = until("the owner's return", async || {
         let answer = b.ask(LOCK, &fields(&[]), &request("g", "b", &[0, 1, 2])).await;
         assert!([0, 14].contains(&answer.code), "{answer:?}");
@@ -142,5 +143,24 @@ async fn what_makes_no_sense_is_refused_and_harms_nothing() {
     }
     let mut other = server.client().await;
     assert_eq!(lock(&mut other, "b", &[0]).await, NONE);
+    server.stop().await;
+}
+
+#[actix::test]
+async fn what_a_consumer_sends_to_its_retry_topic_is_given_up_while_its_group_holds_a_queue() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    client.commit("g", "SELF_TEST_TOPIC", "0").await;
+    let again = SendMessageRequestV2 { reconsume_times: Some(1), ..short_send("%RETRY%g", 0, "") };
+    assert_eq!(client.ask(310, &again, b"free").await.code, 0);
+    assert_eq!(lock(&mut client, "a", &[0]).await, [0]);
+    assert_eq!(client.ask(310, &again, b"held").await.code, 0);
+    unlock(&mut client, "a", &[0]).await;
+    assert_eq!(client.ask(310, &again, b"free again").await.code, 0);
+    let of = async |client: &mut Client, topic: &str| {
+        client.read_all(topic, 0).await.into_iter().map(|(_, body)| body).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&mut client, "%RETRY%g").await, ["free", "free again"]);
+    assert_eq!(of(&mut client, "%DLQ%g").await, ["held"]);
     server.stop().await;
 }

@@ -11,6 +11,7 @@ use super::catalog::{
 };
 use super::cluster::registration::Registration;
 use super::commitlog_writer::CommitlogWriter;
+use super::delay::Delay;
 use super::log::QueueSlot;
 use super::log::dispatch_reader::DispatchReader;
 use super::log::{flusher::Flusher, index::Index, queue_files::QueueFiles, queues::Queues, segments::Segments};
@@ -67,6 +68,7 @@ macro_rules! crash_on_demand {
 
 crash_on_demand!(
     CommitlogWriter,
+    Delay,
     DispatchReader,
     Flusher,
     Groups,

@@ -18,6 +18,7 @@
 //! | [`catalog::statistics`] | samples of the counters | questions from handlers | nobody |
 //! | [`queue_locks`] | which consumer may consume which queue in order, and until when | locks and unlocks by consumers | nobody |
 //! | [`transactions`] | which half messages ended lately, when the check runs | ends from sessions | the writer committed messages, op messages and copies of half messages; the members whom to ask; the offsets its progress |
+//! | [`delay`] | how far each delay level was delivered, `delayOffset.json` | that a level has a message, when nothing waited there | the writer records that are due; the levels' queues questions |
 //! | [`cluster::registration`] | a connection to each name server, what each does not know yet | changed topics | name servers; the topics' owner which topics are ordered |
 //! | [`namesrv`] | routes, brokers and their heartbeats, `kvConfig.json` | registrations, heartbeats, lost connections, administrators | brokers that their group's lowest id changed |
 //! | [`rebalance`] | at a consumer: a group's topics and this member's share | subscriptions, changed members, the clock | the consumer its new share |
@@ -35,6 +36,7 @@ pub mod cluster;
 pub mod commitlog_writer;
 #[doc(hidden)]
 pub mod crash;
+pub mod delay;
 pub mod door;
 pub mod log;
 pub mod namesrv;

@@ -14,6 +14,7 @@ mod tail;
 use std::time::Instant;
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 
 pub use self::messages::{
     Ask, Entries, PullAsk, PullStatus, Pulled, PulledTo, QueueMessage, Retire, Retired, Unwatched,
@@ -221,15 +222,40 @@ impl TopicQueue {
         Ok(if boundary == Boundary::Lower { from } else { from.saturating_sub(1).max(range.min) })
     }
 
-    fn entries(&mut self, from: QueueOffset, count: usize) -> Result<Vec<QueueEntry>, QueueError> {
-        let range = self.range();
-        let from = from.max(range.min);
+    /// Gives entries from `from` on, perhaps fewer than there are; those of the files are read where waiting is allowed.
+    fn entries(&self, from: QueueOffset, count: usize, reply: oneshot::Sender<Result<Vec<QueueEntry>, QueueError>>) {
+        let from = from.max(self.queue.min());
         let mut found = Vec::new();
-        for offset in from..range.max.min(from.saturating_add(count as u64)) {
-            let Some(entry) = self.entry(offset)? else { break };
-            found.push(QueueEntry { offset, at: entry.at, size: entry.size, tag_code: entry.tag_code });
+        if from >= self.tail.start() {
+            while let Some(bytes) = self.tail.from(from + found.len() as u64).filter(|bytes| !bytes.is_empty()) {
+                push_entries(&mut found, from, bytes, count);
+                if found.len() >= count {
+                    break;
+                }
+            }
+            // A reply that nobody waits for any more is dropped.
+            let _ = reply.send(Ok(found));
+            return;
         }
-        Ok(found)
+        let (mut queue, count) = (self.queue.another(), count.min((self.tail.start() - from) as usize));
+        tokio::task::spawn_blocking(move || {
+            while found.len() < count {
+                match queue.read(from + found.len() as u64, true) {
+                    Ok(None | Some([])) => break,
+                    Ok(Some(bytes)) => push_entries(&mut found, from, bytes, count),
+                    Err(error) => return drop(reply.send(Err(QueueError::Read(error.to_string())))),
+                }
+            }
+            let _ = reply.send(Ok(found));
+        });
+    }
+}
+
+/// Adds whole entries to those from `from` on, until there are `count`.
+fn push_entries(found: &mut Vec<QueueEntry>, from: QueueOffset, bytes: &[u8], count: usize) {
+    for bytes in bytes.as_chunks::<ENTRY_BYTES>().0.iter().take(count - found.len()) {
+        let (Entry { at, size, tag_code }, offset) = (Entry::decode(bytes), from + found.len() as u64);
+        found.push(QueueEntry { offset, at, size, tag_code });
     }
 }
 
@@ -275,7 +301,7 @@ impl Handler<QueueMessage> for TopicQueue {
                 let _ = reply.send(self.offset_by_time(timestamp_ms, boundary));
             }
             Ask::StoreTime { offset, reply } => drop(reply.send(self.store_time(offset))),
-            Ask::Entries { from, count, reply } => drop(reply.send(self.entries(from, count))),
+            Ask::Entries { from, count, reply } => self.entries(from, count, reply),
         }
     }
 }

@@ -69,7 +69,11 @@ impl DelayLevels {
         &self.millis
     }
 
-    fn parse(text: &str) -> Read<Self> {
+    /// Reads delays such as `1s 5m 2h`.
+    ///
+    /// # Errors
+    /// What is allowed.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let allowed = || format!("1 to {ITEMS_MAX} delays such as 1s 5m 2h 1d, separated by blanks");
         let millis: Option<Vec<u64>> = text.split_ascii_whitespace().map(delay_millis).collect();
         match millis {

@@ -2,6 +2,7 @@
 //! both forms are read, the longer one is written. Source: RocketMQ's `MessageDecoder`.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// Between a name and its value.
 pub const NAME_END: u8 = 1;
@@ -27,6 +28,8 @@ pub const CLUSTER: &str = "CLUSTER";
 pub const MSG_TYPE: &str = "MSG_TYPE";
 pub const INNER_NUM: &str = "INNER_NUM";
 pub const TIMER_PREFIX: &str = "TIMER_";
+/// Each of these asks for a timer.
+pub const TIMERS: [&str; 3] = ["TIMER_DELAY_SEC", "TIMER_DELAY_MS", "TIMER_DELIVER_MS"];
 
 /// The pairs of `text` in order. A pair without a name, a value or a separator is passed over, as RocketMQ does.
 pub fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -58,9 +61,18 @@ impl<'a> Properties<'a> {
     /// Of a name that stands there twice the last value counts, as for RocketMQ.
     #[must_use]
     pub fn read(text: &'a str) -> Self {
-        let mut all = Self::default();
-        pairs(text).for_each(|(name, value)| all.set(name, value));
-        all
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut all: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
+        for (name, value) in pairs(text) {
+            match places.get(name) {
+                Some(place) => all[*place].1 = value.into(),
+                None => {
+                    places.insert(name, all.len());
+                    all.push((name.into(), value.into()));
+                }
+            }
+        }
+        Self(all)
     }
 
     #[must_use]
@@ -98,8 +110,10 @@ pub struct Seen<'a> {
     pub tags: Option<&'a str>,
     /// False when the sender does not wait for the disk.
     pub wait: bool,
-    /// The sender asks for a delay level or a timer.
-    pub delay: bool,
+    /// The delay level as text, whatever it says.
+    pub level: Option<&'a str>,
+    /// The sender asks for a timer.
+    pub timer: bool,
     /// The sender asks for a transaction.
     pub half: bool,
     /// The message answers a request of another client.
@@ -118,11 +132,11 @@ pub fn scan(text: &str) -> Seen<'_> {
             KEYS => seen.keys = Some(value),
             TAGS => seen.tags = Some(value),
             WAIT => seen.wait = !value.eq_ignore_ascii_case("false"),
-            DELAY => seen.delay |= value.parse::<i32>().is_ok_and(|level| level > 0),
+            DELAY => seen.level = Some(value),
             TRAN_MSG => seen.half = value.eq_ignore_ascii_case("true"),
             MSG_TYPE => seen.reply = value == "reply",
             POP_CK => seen.pop_receipt = true,
-            _ => seen.delay |= matches!(name, "TIMER_DELAY_SEC" | "TIMER_DELAY_MS" | "TIMER_DELIVER_MS"),
+            _ => seen.timer |= TIMERS.contains(&name),
         }
     }
     seen
@@ -152,9 +166,10 @@ mod tests {
     #[test]
     fn one_pass_finds_what_matters() {
         let seen = scan("TAGS\u{1}t\u{2}WAIT\u{1}false\u{2}UNIQ_KEY\u{1}u\u{2}KEYS\u{1}a b\u{2}DELAY\u{1}0");
-        let expected = Seen { unique_key: Some("u"), keys: Some("a b"), tags: Some("t"), ..Seen::default() };
-        assert_eq!(seen, expected);
-        assert!(scan("TIMER_DELAY_MS\u{1}5").delay && scan("DELAY\u{1}3").delay && scan("TRAN_MSG\u{1}true").half);
+        let (unique_key, keys, tags) = (Some("u"), Some("a b"), Some("t"));
+        assert_eq!(seen, Seen { unique_key, keys, tags, level: Some("0"), ..Seen::default() });
+        assert!(scan("TIMER_DELAY_MS\u{1}5").timer && scan("TRAN_MSG\u{1}true").half);
+        assert!(!scan("TIMER_OUT_MS\u{1}5\u{2}DELAY\u{1}3").timer);
     }
 
     proptest::proptest! {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 
-use super::doors::{BrokerDoors, GroupDoor, LiveSettings, LockDoor, MemberDoor, OffsetDoor, TopicDoor};
+use super::doors::{BrokerDoors, DelayDoor, GroupDoor, LiveSettings, LockDoor, MemberDoor, OffsetDoor, TopicDoor};
 use super::listener::{self, Drain, Listener};
-use super::requests::send::{Halves, SendRules};
+use super::requests::send::{SendRules, WaitingRooms};
 use super::session::{BrokerDesk, Desk};
 use super::tls;
 use super::tree::{LogTree, Threads, ends, keep};
@@ -24,6 +24,7 @@ use crate::actors::catalog::topics::{EnsureTopic, TopicConfig, TopicTable, Topic
 use crate::actors::cluster::registration::{Registrar, Registration};
 use crate::actors::crash::Pillars;
 use crate::actors::crash::{CrashSession, Stall};
+use crate::actors::delay::{Delay, DelayRoots, Schedule, Settle};
 use crate::actors::door::Door;
 use crate::actors::log::flusher::Fatal;
 use crate::actors::log::wall_clock_ms;
@@ -107,12 +108,13 @@ impl Broker {
         let found = log.found;
         let told = format!("{}:{}", advertised.host, address.port());
         let doors = catalog((config, told.into()), topics, &log, &threads, fatal)?;
-        let halves = Halves { settings: doors.settings.current.clone(), topics: doors.topics.table.clone() };
-        let send_rules = SendRules::new(&doors.settings.now(), store_host, halves);
         if found.crashed {
             settle_unlisted_topics(&doors, found.foreign).await?;
             lower_offsets(&doors).await?;
         }
+        let settled = doors.delay.owner.ask(Settle).await.map_err(|error| StartError::Catalog(error.to_string()))?;
+        settled.map_err(|error| StartError::Catalog(format!("settling delayed messages: {error}")))?;
+        let send_rules = SendRules::new(&doors.settings.now(), store_host, waiting_rooms(&doors));
         let desk = Desk::Broker(Arc::new(BrokerDesk {
             doors: doors.clone(),
             writer: log.doors.writer.clone(),
@@ -153,9 +155,10 @@ impl Broker {
         // Whoever does not end in time loses its connection, never an acknowledged message.
         let _ = tokio::time::timeout(DRAIN_MAX, self.listener.send(Drain)).await;
         let _ = self.doors.transactions.ask(Stop).await;
+        let _ = self.doors.delay.owner.ask(Stop).await;
         let _ = self.doors.settings.owner.ask(Stop).await;
         let _ = self.doors.members.owner.ask(Stop).await;
-        let _ = self.doors.locks.owner.ask(Stop).await;
+        let _ = self.doors.members.locks.owner.ask(Stop).await;
         let _ = self.doors.offsets.owner.ask(Stop).await;
         let _ = self.doors.groups.owner.ask(Stop).await;
         let _ = self.doors.topics.owner.ask(Stop).await;
@@ -266,6 +269,11 @@ fn live_settings(config: BrokerConfig, threads: &Threads, fatal: &Fatal) -> Resu
     Ok(LiveSettings { current, version, owner })
 }
 
+fn waiting_rooms(doors: &BrokerDoors) -> WaitingRooms {
+    let (settings, topics) = (doors.settings.current.clone(), doors.topics.table.clone());
+    WaitingRooms { schedule: doors.delay.schedule.clone(), settings, topics }
+}
+
 fn queue_locks(threads: &Threads, fatal: &Fatal) -> Result<LockDoor, StartError> {
     let table = Arc::new(LockTable::default());
     let recipe = {
@@ -342,20 +350,37 @@ fn catalog(
     let statistics = statistics(&metrics, &table, threads, fatal)?;
     let owners = (topics.clone(), offsets.clone(), members.clone());
     let transactions = transactions((&settings, log), owners, threads, fatal)?;
+    let delay = delay((&settings, &topics), table.clone(), log, threads, fatal)?;
     Ok(BrokerDoors {
         settings,
         topics: TopicDoor { table, owner: topics },
         groups: GroupDoor { table: group_table, owner: groups },
         offsets: OffsetDoor { resets, owner: offsets },
-        members: MemberDoor { subscriptions, owner: members },
-        locks: queue_locks(threads, fatal)?,
+        members: MemberDoor { subscriptions, owner: members, locks: queue_locks(threads, fatal)? },
         transactions,
         log: log.doors.clone(),
+        delay,
         metrics,
         statistics,
         started_ms: wall_clock_ms(),
         address,
     })
+}
+
+/// Starts the scheduler of delayed messages, which begins when it is told to settle.
+fn delay(
+    (settings, topics): (&LiveSettings, &Door<Topics>),
+    table: Arc<TopicTable>,
+    log: &LogTree,
+    threads: &Threads,
+    fatal: &Fatal,
+) -> Result<DelayDoor, StartError> {
+    let schedule = Schedule::new(&settings.now(), table);
+    let roots = DelayRoots::new(&settings.now(), schedule.clone(), log.doors.clone(), topics.clone());
+    let progress = roots.progress.clone();
+    let recipe = move || Delay::open(roots.clone()).map_err(|error| error.to_string());
+    let owner = keep(&threads.io[0], "the delay scheduler", Arc::new(recipe), fatal.clone());
+    Ok(DelayDoor { schedule, progress, owner: owner.map_err(StartError::Catalog)? })
 }
 
 /// Connections that a process may have open at once are bounded by its file descriptors: takes as many as it may.

@@ -8,6 +8,7 @@ use crate::actors::catalog::offsets::{Offsets, Resets};
 use crate::actors::catalog::settings::{Current, Settings, SettingsVersion};
 use crate::actors::catalog::statistics::Statistics;
 use crate::actors::catalog::topics::{TopicTable, Topics};
+use crate::actors::delay::{Delay, DelayProgress, Schedule};
 use crate::actors::door::Door;
 use crate::actors::log::doors::LogDoors;
 use crate::actors::queue_locks::{LockTable, QueueLocks};
@@ -23,9 +24,9 @@ pub struct BrokerDoors {
     pub groups: GroupDoor,
     pub offsets: OffsetDoor,
     pub members: MemberDoor,
-    pub locks: LockDoor,
     pub transactions: Door<Transactions>,
     pub log: LogDoors,
+    pub delay: DelayDoor,
     pub metrics: Arc<Metrics>,
     pub statistics: Door<Statistics>,
     /// When the broker started, in milliseconds since 1970.
@@ -55,11 +56,20 @@ pub struct OffsetDoor {
     pub owner: Door<Offsets>,
 }
 
+/// The delay levels: place messages in them, look how far they are, ask the owner for the rest.
+#[derive(Clone, Debug)]
+pub struct DelayDoor {
+    pub schedule: Schedule,
+    pub progress: Arc<DelayProgress>,
+    pub owner: Door<Delay>,
+}
+
 /// The clients that are there: look into the subscriptions, ask the owner for who it is.
 #[derive(Clone, Debug)]
 pub struct MemberDoor {
     pub subscriptions: Arc<SubscriptionTable>,
     pub owner: Door<Members>,
+    pub locks: LockDoor,
 }
 
 /// The locks of orderly consumers: look whether a group holds any, ask the owner for changes.

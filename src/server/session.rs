@@ -299,11 +299,8 @@ impl Actor for Session {
     fn started(&mut self, ctx: &mut Self::Context) {
         let here = ctx.address();
         let peer = Peer { connection: self.ends.connection, address: self.ends.peer, push: here.clone().recipient() };
-        self.ways = Some(Ways {
-            append: Reply::Session(Arc::new(here.clone().recipient())),
-            pulled: Arc::new(here.recipient()),
-            peer,
-        });
+        self.ways =
+            Some(Ways { append: Reply::to(here.clone().recipient()), pulled: Arc::new(here.recipient()), peer });
         let Some(Arrival { socket, guard }) = self.arrival.take() else { return };
         let (reading, writing) = match TcpStream::from_std(socket) {
             Ok(socket) => socket.into_split(),

@@ -3,7 +3,7 @@
 use crate::protocol::body::version::DataVersion;
 
 /// The version after a change made now, without a controller.
-pub(super) fn next(version: DataVersion) -> DataVersion {
+pub(in crate::actors) fn next(version: DataVersion) -> DataVersion {
     version.next(0, now_ms())
 }
 

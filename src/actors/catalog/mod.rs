@@ -9,7 +9,7 @@ pub mod groups;
 pub mod members;
 pub mod offsets;
 pub mod settings;
-mod snapshot;
+pub(in crate::actors) mod snapshot;
 pub mod statistics;
 #[cfg(test)]
 pub(crate) mod testing;

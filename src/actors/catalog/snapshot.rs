@@ -13,10 +13,10 @@ use crate::store::table::{TableError, TableFile};
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Makes the text of a table; called on a thread that may block.
-pub(super) type Encode = Box<dyn FnOnce() -> Vec<u8> + Send>;
+pub(in crate::actors) type Encode = Box<dyn FnOnce() -> Vec<u8> + Send>;
 
 /// An owner of a table with a file.
-pub(super) trait Persistent: Actor<Context = Context<Self>> {
+pub(in crate::actors) trait Persistent: Actor<Context = Context<Self>> {
     fn snapshot(&mut self) -> &mut Snapshot;
 
     /// Takes what has to be written; cheap, for it runs on the owner's thread.
@@ -25,7 +25,7 @@ pub(super) trait Persistent: Actor<Context = Context<Self>> {
 
 /// The file of a table and how far it is behind.
 #[derive(Debug)]
-pub(super) struct Snapshot {
+pub(in crate::actors) struct Snapshot {
     /// Locked while a write is under way, so that two never meet.
     file: Arc<Mutex<TableFile>>,
     name: String,
@@ -47,7 +47,7 @@ enum State {
 
 impl Snapshot {
     /// The first write does not begin before `first`.
-    pub(super) fn new(file: TableFile, interval: Duration, first: Duration) -> Self {
+    pub(in crate::actors) fn new(file: TableFile, interval: Duration, first: Duration) -> Self {
         Self {
             name: file.path().display().to_string(),
             file: Arc::new(Mutex::new(file)),
@@ -59,7 +59,7 @@ impl Snapshot {
 }
 
 /// Notes that the table of `owner` changed.
-pub(super) fn changed<A: Persistent>(owner: &mut A, context: &mut Context<A>) {
+pub(in crate::actors) fn changed<A: Persistent>(owner: &mut A, context: &mut Context<A>) {
     let snapshot = owner.snapshot();
     match snapshot.state {
         State::Due | State::WritingStale => {}
@@ -98,7 +98,7 @@ fn finished<A: Persistent>(result: Result<(), TableError>, owner: &mut A, contex
 }
 
 /// Writes what is not written yet; when the future ends the file holds the table as it was at the call.
-pub(super) fn finish<A: Persistent>(owner: &mut A) -> ResponseFuture<()> {
+pub(in crate::actors) fn finish<A: Persistent>(owner: &mut A) -> ResponseFuture<()> {
     let snapshot = owner.snapshot();
     if snapshot.state == State::Clean {
         return Box::pin(async {});
@@ -113,7 +113,7 @@ pub(super) fn finish<A: Persistent>(owner: &mut A) -> ResponseFuture<()> {
 }
 
 /// Writes the table as it is now, whatever the interval.
-pub(super) fn save_now<A: Persistent>(owner: &mut A) -> ResponseFuture<Result<(), TableError>> {
+pub(in crate::actors) fn save_now<A: Persistent>(owner: &mut A) -> ResponseFuture<Result<(), TableError>> {
     let encode = owner.encode();
     Box::pin(write(Arc::clone(&owner.snapshot().file), encode))
 }

@@ -82,7 +82,8 @@ pub fn connection(number: u64) -> (Addr<Listener>, Peer) {
 /// Doors to a log whose actors are gone: every question is answered with `Unavailable`.
 pub fn closed_log(topics: &Arc<TopicTable>) -> LogDoors {
     let writer = Seat::new().addr;
-    let own = OwnAppends::new(writer.clone(), Arc::default(), ([127, 0, 0, 1], 10_911).into(), 1 << 20);
+    let config = BrokerConfig::default();
+    let own = OwnAppends::new(writer.clone(), Arc::default(), ([127, 0, 0, 1], 10_911).into(), &config);
     LogDoors {
         topics: Arc::clone(topics),
         view: LogView::new(std::path::PathBuf::new(), 1 << 20),

@@ -120,6 +120,11 @@ pub enum Reply {
 }
 
 impl Reply {
+    #[must_use]
+    pub fn to(session: Recipient<Appended>) -> Self {
+        Reply::Session(Arc::new(session))
+    }
+
     pub(super) fn tell(&self, batch: Box<Batch>) {
         match self {
             Reply::Session(session) => session.do_send(Appended { batch }),

@@ -146,11 +146,21 @@ impl LogDoors {
         from: QueueOffset,
         count: usize,
     ) -> Result<Vec<QueueEntry>, QueueError> {
-        let (reply, answer) = oneshot::channel();
-        if !self.to_queue(queue, Ask::Entries { from, count, reply }) {
-            return Ok(Vec::new());
+        let mut found: Vec<QueueEntry> = Vec::new();
+        while found.len() < count {
+            let (reply, answer) = oneshot::channel();
+            let next = found.last().map_or(from, |last| last.offset + 1);
+            if !self.to_queue(queue, Ask::Entries { from: next, count: count - found.len(), reply }) {
+                break;
+            }
+            // First those in the files, then those in memory.
+            let more = answer.await.map_err(|_| QueueError::Unavailable)??;
+            if more.is_empty() {
+                break;
+            }
+            found.extend(more);
         }
-        answer.await.map_err(|_| QueueError::Unavailable)?
+        Ok(found)
     }
 
     /// The whole record that begins at `at`; `None` when no record begins there.

@@ -20,11 +20,15 @@ use crate::protocol::record::{BLANK_BYTES, NewRecord, Record, RecordError};
 /// What a record has beside its body, properties included, at most.
 const RECORD_EXTRA_BYTES: usize = 64 * 1024;
 
-/// Longest record that a broker with these settings takes, in bytes.
+/// Longest record that a broker with these settings takes from a client, in bytes.
 #[must_use]
 pub fn record_bytes_max(config: &BrokerConfig) -> usize {
-    let segment_bytes = config.store.commit_log_segment_bytes as usize;
-    (config.send.max_body_bytes as usize + RECORD_EXTRA_BYTES).min(segment_bytes - BLANK_BYTES)
+    (config.send.max_body_bytes as usize + RECORD_EXTRA_BYTES).min(segment_record_bytes_max(config))
+}
+
+/// Longest record that fits a segment, in bytes: what was stored once is stored again whatever the settings say now.
+fn segment_record_bytes_max(config: &BrokerConfig) -> usize {
+    config.store.commit_log_segment_bytes as usize - BLANK_BYTES
 }
 
 /// The way of the broker's own records to the writer. Cheap to clone.
@@ -63,8 +67,9 @@ impl OwnAppends {
         writer: Addr<CommitlogWriter>,
         backlog_bytes: Arc<AtomicUsize>,
         store_host: SocketAddr,
-        record_bytes_max: usize,
+        config: &BrokerConfig,
     ) -> Self {
+        let record_bytes_max = segment_record_bytes_max(config);
         Self { writer, backlog_bytes, store_host, record_bytes_max }
     }
 

@@ -125,9 +125,21 @@ impl Pulled {
 pub enum Ask {
     Pull(PullAsk),
     Range(oneshot::Sender<QueueRange>),
-    OffsetByTime { timestamp_ms: i64, boundary: Boundary, reply: oneshot::Sender<Result<QueueOffset, QueueError>> },
-    StoreTime { offset: QueueOffset, reply: oneshot::Sender<Result<Option<i64>, QueueError>> },
-    Entries { from: QueueOffset, count: usize, reply: oneshot::Sender<Result<Vec<QueueEntry>, QueueError>> },
+    OffsetByTime {
+        timestamp_ms: i64,
+        boundary: Boundary,
+        reply: oneshot::Sender<Result<QueueOffset, QueueError>>,
+    },
+    StoreTime {
+        offset: QueueOffset,
+        reply: oneshot::Sender<Result<Option<i64>, QueueError>>,
+    },
+    /// Perhaps fewer than there are.
+    Entries {
+        from: QueueOffset,
+        count: usize,
+        reply: oneshot::Sender<Result<Vec<QueueEntry>, QueueError>>,
+    },
 }
 
 /// From the parent: somebody asks.

@@ -170,6 +170,7 @@ const BINDINGS: &[Binding<BrokerConfig>] = server_bindings![BrokerConfig;
     "transactionOpMsgMaxSize" => Now, send.transactions.op_bytes_max, number(" of bytes", 1..=1_048_576);
     "transactionOpBatchInterval" => Now, send.transactions.op_interval_ms, number(" of milliseconds", 0..=INT_MAX);
     "messageDelayLevel" => NextStart, delay.levels, delay_levels;
+    "flushDelayOffsetInterval" => NextStart, delay.flush_offsets_interval_ms, long_millis;
     "timerWheelEnable" => NextStart, delay.timer_enabled, switch;
     "timerPrecisionMs" => NextStart, delay.timer_precision_ms, number(" of milliseconds", 100..=INT_MAX);
     "timerMaxDelaySec" => Now, delay.timer_delay_seconds_max, seconds;

@@ -10,6 +10,8 @@ use crate::config::values::DelayLevels;
 pub struct DelayRules {
     /// The delays of levels 1, 2, …
     pub levels: DelayLevels,
+    /// Milliseconds between two writes of how far the levels were delivered.
+    pub flush_offsets_interval_ms: u64,
     /// Arbitrary delays (the timer wheel).
     pub timer_enabled: bool,
     /// Width of the wheel's slots in milliseconds.
@@ -105,6 +107,7 @@ impl Default for DelayRules {
     fn default() -> Self {
         Self {
             levels: DelayLevels::default(),
+            flush_offsets_interval_ms: 10_000,
             timer_enabled: true,
             timer_precision_ms: 1_000,
             timer_delay_seconds_max: 3 * 24 * 3_600,

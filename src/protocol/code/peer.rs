@@ -5,6 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Release numbers as headers carry them: the ordinal of RocketMQ's release list, in which stable releases of
 /// 4.x and 5.x are two apart.
 pub mod version {
+    /// From here on a client says how often a message may be consumed again.
+    pub const V3_4_9: i32 = 121;
     /// From here on a broker's heartbeat answer lets Java clients use SQL92 filters.
     pub const V4_1_0_SNAPSHOT: i32 = 232;
     /// The last release whose ACL signature leaves out `_UNIQUE_KEY_QUERY`.

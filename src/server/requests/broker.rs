@@ -1,7 +1,8 @@
 //! What a broker serves beside sends and pulls: every request code in one table.
 
 use super::{
-    Answer, Refusal, Request, Response, admin, clients, groups, locks, offsets, query, stats, topics, transactions,
+    Answer, Refusal, Request, Response, admin, clients, groups, locks, offsets, query, retry, stats, topics,
+    transactions,
 };
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::server::doors::BrokerDoors;
@@ -32,6 +33,8 @@ pub async fn serve(doors: &BrokerDoors, request: &Request) -> Answer {
         RequestCode::LockBatchMq => locks::lock(doors, request).await,
         RequestCode::UnlockBatchMq => locks::unlock(doors, request).await,
         RequestCode::GetAllConsumerOffset => offsets::list(doors).await,
+        RequestCode::ConsumerSendMsgBack => retry::send_back(doors, request).await,
+        RequestCode::GetAllDelayOffset => offsets::list_delayed(doors).await,
         RequestCode::CheckClientConfig => clients::check(doors, request),
         RequestCode::UpdateAndCreateSubscriptiongroup => groups::update(doors, request).await,
         RequestCode::GetAllSubscriptiongroupConfig => groups::list(doors, request).await,

@@ -18,14 +18,14 @@ use crate::server::doors::BrokerDoors;
 /// 41
 pub async fn lock(doors: &BrokerDoors, request: &Request) -> Answer {
     let (group, client_id, queues) = read(request)?;
-    let locked = doors.locks.owner.ask(Lock { group, client_id, queues }).await?;
+    let locked = doors.members.locks.owner.ask(Lock { group, client_id, queues }).await?;
     Ok(Response::body(LockBatchResponse { locked }.encode()))
 }
 
 /// 42
 pub async fn unlock(doors: &BrokerDoors, request: &Request) -> Answer {
     let (group, client_id, queues) = read(request)?;
-    doors.locks.owner.ask(Unlock { group, client_id, queues }).await?;
+    doors.members.locks.owner.ask(Unlock { group, client_id, queues }).await?;
     Ok(Response::ok())
 }
 

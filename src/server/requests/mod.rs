@@ -11,6 +11,7 @@ pub mod offsets;
 pub mod pull;
 pub mod query;
 mod refusals;
+pub mod retry;
 mod runtime_info;
 pub mod send;
 pub mod stats;

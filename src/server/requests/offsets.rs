@@ -9,6 +9,7 @@ use crate::actors::catalog::offsets::{
     CloneOffsets, Commit, CommitKind, Commits, EncodeOffsets, QueryProgress, ResetOffsets, ViewOffsets,
 };
 use crate::actors::catalog::topics::TopicEntry;
+use crate::actors::delay::EncodeDelayOffsets;
 use crate::actors::log::doors::{Boundary, QueueRange};
 use crate::config::BrokerRole;
 use crate::protocol::body::Body;
@@ -154,6 +155,11 @@ pub async fn earliest_store_time(doors: &BrokerDoors, request: &Request) -> Answ
 /// 43
 pub async fn list(doors: &BrokerDoors) -> Answer {
     Ok(Response::body(doors.offsets.owner.ask(EncodeOffsets).await?))
+}
+
+/// 45
+pub async fn list_delayed(doors: &BrokerDoors) -> Answer {
+    Ok(Response::body(doors.delay.owner.ask(EncodeDelayOffsets).await?))
 }
 
 /// 222, done by the broker itself. Asking the clients to do it is not served.

@@ -12,6 +12,7 @@ use super::topics::elsewhere;
 use crate::actors::catalog::data_version::now_ms;
 use crate::actors::catalog::statistics::ReadRates;
 use crate::protocol::code::version;
+use crate::protocol::names::{QueueKey, SCHEDULE_TOPIC};
 use crate::protocol::record::Record;
 use crate::server::doors::BrokerDoors;
 
@@ -48,6 +49,7 @@ pub(super) async fn runtime_info(doors: &BrokerDoors) -> Result<Table, Refusal> 
     put_counters(doors, &mut table);
     put_rates(doors, &mut table).await?;
     put_log(doors, &mut table).await?;
+    put_delays(doors, &mut table).await?;
     Ok(table)
 }
 
@@ -144,6 +146,18 @@ async fn put_log(doors: &BrokerDoors, table: &mut Table) -> Result<(), Refusal> 
     put(table, "consumeQueueDiskRatio", of_data.used_share());
     let (all, free) = (of_data.total.map_or(0, |total| total), of_data.free);
     put(table, "commitLogDirCapacity", format!("Total : {}, Free : {}.", human(all), human(free)));
+    Ok(())
+}
+
+/// Of each level that was used: how far it was delivered, and how many messages its queue took.
+async fn put_delays(doors: &BrokerDoors, table: &mut Table) -> Result<(), Refusal> {
+    let Some(entry) = doors.topics.table.get(SCHEDULE_TOPIC) else { return Ok(()) };
+    for ((level, delivered), queue) in doors.delay.progress.all().zip(0..) {
+        let max = doors.log.range(&QueueKey { topic: entry.config.topic.clone(), queue }).await?.max;
+        if max > 0 {
+            put(table, &format!("scheduleMessageOffset_{level}"), format!("{delivered},{max}"));
+        }
+    }
     Ok(())
 }
 

@@ -2,28 +2,40 @@
 //! its own.
 
 mod half;
+mod reading;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::actors::catalog::topics::TopicEntry;
+use crate::actors::catalog::settings::Current;
+use crate::actors::catalog::topics::{TopicEntry, TopicTable};
 use crate::actors::commitlog_writer::{Batch, Outcome, Token};
+use crate::actors::delay::Schedule;
 use crate::actors::log::draft::{Draft, QueueCode};
 use crate::actors::log::own_appends::record_bytes_max;
 use crate::config::{BrokerConfig, BrokerRole};
 use crate::protocol::batch;
-use crate::protocol::code::{RequestCode, ResponseCode};
-use crate::protocol::frame::Head;
-use crate::protocol::header::send::{SendMessageRequest, SendMessageRequestV2};
-use crate::protocol::names::{self, TOPIC_BYTES_MAX, check_name};
-use crate::protocol::properties::{self, PAIR_END, Seen};
+use crate::protocol::code::ResponseCode;
+use crate::protocol::names::{self, TOPIC_BYTES_MAX, Topic, check_name};
+use crate::protocol::properties::{self, PAIR_END, Properties, Seen};
 use crate::protocol::record::{self, NewRecord};
 use crate::protocol::uniq_key::{Origin, UniqueKeys};
 use crate::server::requests::Refusal;
 
-pub use self::half::Halves;
+/// Remark when the topic is gone that keeps delayed messages: administrators may be allowed to delete it.
+pub const NO_SCHEDULE: &str = "the topic SCHEDULE_TOPIC_XXXX, which keeps delayed messages, does not exist";
+
+/// Where messages go that nobody is to get yet.
+pub struct WaitingRooms {
+    /// Until their time has come.
+    pub schedule: Schedule,
+    /// Whether half messages are taken.
+    pub settings: Current,
+    /// Where half messages wait for the end of their transaction.
+    pub topics: Arc<TopicTable>,
+}
 
 /// What a broker checks of every send and adds to every message.
 pub struct SendRules {
@@ -39,7 +51,7 @@ pub struct SendRules {
     /// A slave gets its messages from its master only.
     slave: bool,
     unique_keys: UniqueKeys,
-    halves: Halves,
+    waiting_rooms: WaitingRooms,
     /// Where the next message goes whose sender leaves the queue to the broker.
     round: AtomicU32,
 }
@@ -47,7 +59,7 @@ pub struct SendRules {
 impl SendRules {
     /// The rules of `config` for messages that `store_host` stores.
     #[must_use]
-    pub fn new(config: &BrokerConfig, store_host: SocketAddr, halves: Halves) -> Self {
+    pub fn new(config: &BrokerConfig, store_host: SocketAddr, waiting_rooms: WaitingRooms) -> Self {
         let trace_on = if config.clients.trace_on { "true" } else { "false" };
         let mut suffix = Vec::new();
         properties::push(&mut suffix, properties::MSG_REGION, &config.identity.region_id);
@@ -66,7 +78,7 @@ impl SendRules {
             writable: config.identity.permission & 2 != 0,
             slave: config.identity.role == BrokerRole::Slave,
             unique_keys: UniqueKeys::new(origin, crate::actors::log::utc_offset_s()),
-            halves,
+            waiting_rooms,
             round: AtomicU32::new(0),
         }
     }
@@ -82,49 +94,13 @@ pub struct Send<'a> {
     born_timestamp_ms: i64,
     flag: i32,
     properties: Cow<'a, str>,
-    reconsume_times: i32,
+    pub reconsume_times: i32,
+    pub max_reconsume_times: Option<i32>,
     pub unit_mode: bool,
-    batch: bool,
+    pub batch: bool,
 }
 
 impl<'a> Send<'a> {
-    /// Reads the header of a send.
-    ///
-    /// # Errors
-    /// A refusal that names the field that is missing or wrong.
-    pub fn read(head: &'a Head<'_>) -> Result<Self, Refusal> {
-        if head.code == RequestCode::SendMessage.number() {
-            let long: SendMessageRequest<'a> = head.ext.decode()?;
-            return Ok(Self {
-                topic: long.topic,
-                default_topic: long.default_topic,
-                default_topic_queues: long.default_topic_queue_nums,
-                queue: long.queue_id,
-                sys_flag: long.sys_flag,
-                born_timestamp_ms: long.born_timestamp,
-                flag: long.flag,
-                properties: long.properties,
-                reconsume_times: long.reconsume_times.unwrap_or(0),
-                unit_mode: long.unit_mode.unwrap_or(false),
-                batch: long.batch.unwrap_or(false),
-            });
-        }
-        let short: SendMessageRequestV2<'a> = head.ext.decode()?;
-        Ok(Self {
-            topic: short.topic,
-            default_topic: short.default_topic,
-            default_topic_queues: short.default_topic_queue_nums,
-            queue: short.queue_id,
-            sys_flag: short.sys_flag,
-            born_timestamp_ms: short.born_timestamp,
-            flag: short.flag,
-            properties: short.properties,
-            reconsume_times: short.reconsume_times.unwrap_or(0),
-            unit_mode: short.unit_mode.unwrap_or(false),
-            batch: short.batch.unwrap_or(false) || head.code == RequestCode::SendBatchMessage.number(),
-        })
-    }
-
     /// What is wrong with the send whatever the topic's configuration is.
     ///
     /// # Errors
@@ -149,6 +125,15 @@ impl<'a> Send<'a> {
             return Err(Refusal::new(ResponseCode::NoPermission.number(), remark));
         }
         Ok(())
+    }
+
+    /// Has the message go to these dead letters, at once, in place of the topic that its sender named.
+    pub fn give_up(&mut self, dead_letters: &Topic) {
+        self.topic = Cow::Owned(dead_letters.to_string());
+        self.queue = 0;
+        let mut all = Properties::read(&self.properties);
+        all.set(properties::DELAY, "-1");
+        self.properties = Cow::Owned(all.text());
     }
 
     /// Turns the send into entries of `out`: one, or one for each message of a batch.
@@ -180,6 +165,9 @@ impl<'a> Send<'a> {
         let message = Message { send: self, entry, rules, born_host, queue, call };
         if !self.batch {
             return message.put(self.flag, body, &self.properties, out);
+        }
+        if level(&properties::scan(&self.properties))? > 0 {
+            return Err(illegal("a batch cannot be delayed: the messages of a batch have no delay level".into()));
         }
         let before = (out.bytes.len(), out.puts.len(), out.keys.len());
         let put = message.put_all(body, out);
@@ -241,6 +229,13 @@ fn illegal(remark: String) -> Refusal {
     Refusal::new(ResponseCode::MessageIllegal.number(), remark)
 }
 
+/// Where a message is stored: in the queue that it is for, or where it waits for its time.
+struct Place<'a> {
+    entry: &'a TopicEntry,
+    queue: u32,
+    code: QueueCode,
+}
+
 /// One send on its way into a batch.
 struct Message<'a> {
     send: &'a Send<'a>,
@@ -266,13 +261,49 @@ impl Message<'_> {
 
     fn put(&self, flag: i32, body: &[u8], text: &str, out: &mut Batch) -> Result<(), Refusal> {
         let seen = properties::scan(text);
-        refuse_what_is_not_there(&seen)?;
         // One that is consumed again after a delay is no half message: its transaction has ended.
-        if seen.half && !(seen.delay && self.send.reconsume_times > 0) {
+        if seen.half && !(self.send.reconsume_times > 0 && level(&seen)? > 0) {
             return self.put_half((flag, body), (text, &seen), out);
         }
-        let stripped = if seen.pop_receipt { Some(without(text, properties::POP_CK)) } else { None };
-        let text = stripped.as_deref().unwrap_or(text);
+        if seen.pop_receipt || seen.level.is_some() {
+            return self.put_changed(flag, body, (text, &seen), out);
+        }
+        refuse_what_is_not_there(&seen)?;
+        let place = Place { entry: self.entry, queue: self.queue, code: QueueCode::Tag };
+        self.store((flag, body), (text, seen), &place, out)
+    }
+
+    /// A message whose properties are not stored as they came.
+    fn put_changed(
+        &self,
+        flag: i32,
+        body: &[u8],
+        (text, seen): (&str, &Seen<'_>),
+        out: &mut Batch,
+    ) -> Result<(), Refusal> {
+        let mut all = Properties::read(text);
+        all.remove(properties::POP_CK);
+        // RocketMQ does not look for the level of a message within a batch.
+        let level = if self.send.batch { 0 } else { level(seen)? };
+        let waiting = self.rules.waiting_rooms.schedule.place(level, (&self.entry.config.topic, self.queue), &mut all);
+        if level > 0 && waiting.is_none() {
+            return Err(Refusal::new(ResponseCode::SystemError, NO_SCHEDULE));
+        }
+        let text = all.text();
+        let seen = properties::scan(&text);
+        refuse_what_is_not_there(&seen)?;
+        let home = Place { entry: self.entry, queue: self.queue, code: QueueCode::Tag };
+        let place = waiting.as_ref().map_or(home, |to| Place { entry: &to.entry, queue: to.queue, code: to.code });
+        self.store((flag, body), (&text, seen), &place, out)
+    }
+
+    fn store(
+        &self,
+        (flag, body): (i32, &[u8]),
+        (text, seen): (&str, Seen<'_>),
+        place: &Place<'_>,
+        out: &mut Batch,
+    ) -> Result<(), Refusal> {
         let end: &[u8] = if text.is_empty() || text.ends_with(PAIR_END as char) { &[] } else { &[PAIR_END] };
         let mut own_key = Vec::new();
         if seen.unique_key.is_none() {
@@ -287,13 +318,14 @@ impl Message<'_> {
             None => text.len() + end.len() + properties::UNIQ_KEY.len() + 1,
         };
         let record = self.record(flag, body, &pieces);
+        let record = NewRecord { topic: &place.entry.config.topic, queue: place.queue, ..record };
         let properties_at = record.size() - pieces.iter().map(|piece| piece.len()).sum::<usize>();
         let part = ((properties_at + key_at) as u32, key.len() as u32);
         let draft = Draft {
-            entry: self.entry,
+            entry: place.entry,
             record,
             seen: Seen { unique_key: Some(key), ..seen },
-            code: QueueCode::Tag,
+            code: place.code,
             token: Token { call: self.call, queue: self.queue, part },
         };
         draft.put(self.rules.record_bytes_max, out).map_err(|error| illegal(error.to_string()))?;
@@ -318,21 +350,26 @@ impl Message<'_> {
     }
 }
 
+/// The delay level that a message asks for.
+fn level(seen: &Seen<'_>) -> Result<i32, Refusal> {
+    let Some(text) = seen.level else { return Ok(0) };
+    text.trim().parse().map_err(|_| {
+        Refusal::new(
+            ResponseCode::SystemError,
+            format!("the property DELAY must be the number of a level, not {text:?}"),
+        )
+    })
+}
+
 /// Where `part`, a slice of `text`, begins in it.
 fn offset_in(text: &str, part: &str) -> usize {
     (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize)
 }
 
-fn without(text: &str, name: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    properties::pairs(text).filter(|(n, _)| *n != name).for_each(|(n, v)| properties::push(&mut out, n, v));
-    String::from_utf8(out).unwrap_or_default()
-}
-
 /// Kinds of messages that must not be stored as if they were plain.
 fn refuse_what_is_not_there(seen: &Seen<'_>) -> Result<(), Refusal> {
-    if seen.delay && !seen.half {
-        return Err(illegal("delayed and timed messages are not supported by this broker yet".into()));
+    if seen.timer {
+        return Err(illegal("timed messages are not supported by this broker yet; delay levels are".into()));
     }
     if seen.reply {
         return Err(illegal("replies of request-reply are not supported by this broker yet".into()));

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use actix::prelude::*;
 use bytes::Bytes;
 
-use super::{Call, Desk, Session};
+use super::{Answered, Call, Desk, Resume, Session};
+use crate::actors::catalog::groups::EnsureGroup;
 use crate::actors::catalog::topics::{CreateAtSend, EnsureTopic, TopicConfig};
 use crate::protocol::code::ResponseCode;
-use crate::protocol::names::Topic;
+use crate::protocol::names::{Group, Topic};
 use crate::server::requests::Refusal;
 use crate::server::requests::send::Send;
 
@@ -92,6 +93,22 @@ impl Session {
             session.end_if_drained(ctx);
         }));
         Ok(())
+    }
+
+    /// Has the group made, then takes the frame again.
+    pub(super) fn make_group(&mut self, call: Call, group: Group, frame: &[u8], ctx: &mut Context<Self>) {
+        let Desk::Broker(desk) = &self.desk else { return };
+        let (here, frame) = (ctx.address(), Bytes::copy_from_slice(frame));
+        let made = desk.doors.groups.owner.ask(EnsureGroup { group });
+        ctx.spawn(actix::fut::wrap_future::<_, Self>(async move {
+            let failed = match made.await {
+                Ok(Ok(_)) => return here.do_send(Resume { frame }),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            let refusal = Refusal::new(ResponseCode::ServiceNotAvailable.number(), failed);
+            here.do_send(Answered { call, response: refusal.into() });
+        }));
     }
 
     fn made(&mut self, topic: &Topic, made: Result<(), Refusal>, ctx: &mut Context<Self>) {

@@ -7,8 +7,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Answered, Call, Desk, PULLS_MAX, REPLY_LANGUAGE, REPLY_VERSION, Resume, Session};
-use crate::actors::catalog::groups::EnsureGroup;
+use super::{Call, Desk, PULLS_MAX, REPLY_LANGUAGE, REPLY_VERSION, Session};
 use crate::actors::catalog::offsets::Commits;
 use crate::actors::commitlog_writer::{Append, Batch, Outcome, Put};
 use crate::actors::log::queues::ToQueue;
@@ -17,8 +16,10 @@ use crate::actors::topic_queue::{Ask, PullAsk, Pulled};
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::frame::{self, FLAG_RESPONSE, Frame, Head, NewHead};
 use crate::protocol::header::pull::PullMessageRequest;
+use crate::protocol::names;
 use crate::protocol::uniq_key;
 use crate::server::requests::pull::{self, Missing, Pull};
+use crate::server::requests::retry;
 use crate::server::requests::send::{Send, refusal_of};
 use crate::server::requests::{Refusal, Response};
 
@@ -78,8 +79,14 @@ impl Session {
         ctx: &mut Context<Self>,
     ) -> Result<(), Refusal> {
         let Desk::Broker(desk) = self.desk.clone() else { return Err(not_served(head.code)) };
-        let send = Send::read(head)?;
+        let mut send = Send::read(head)?;
         send.check(&desk.send_rules, wall_clock_ms)?;
+        if send.topic.starts_with(names::RETRY_PREFIX)
+            && let Some(group) = retry::redirect(&mut send, head.version, &desk.doors)?
+        {
+            self.make_group(call, group, bytes, ctx);
+            return Ok(());
+        }
         if self.credit.making.take(&send.topic, call, bytes) {
             return Ok(());
         }
@@ -214,17 +221,7 @@ impl Session {
             Ok(pull) => pull,
             Err(Missing::Refused(refusal)) => return Err(refusal),
             Err(Missing::Group(group)) => {
-                let owner = desk.doors.groups.owner.clone();
-                let (here, frame) = (ctx.address(), Bytes::copy_from_slice(bytes));
-                ctx.spawn(actix::fut::wrap_future::<_, Self>(async move {
-                    match owner.ask(EnsureGroup { group }).await {
-                        Ok(Ok(_)) => here.do_send(Resume { frame }),
-                        Ok(Err(error)) => {
-                            here.do_send(Answered { call, response: unavailable(error.to_string()).into() })
-                        }
-                        Err(error) => here.do_send(Answered { call, response: unavailable(error.to_string()).into() }),
-                    }
-                }));
+                self.make_group(call, group, bytes, ctx);
                 return Ok(());
             }
         };
@@ -295,10 +292,6 @@ fn ids(puts: &[Put], store_host: std::net::SocketAddr) -> String {
         all.push_str(&uniq_key::encode_offset_id(store_host, put.at));
     }
     all
-}
-
-fn unavailable(reason: String) -> Refusal {
-    Refusal::new(ResponseCode::ServiceNotAvailable.number(), reason)
 }
 
 fn not_served(code: i32) -> Refusal {

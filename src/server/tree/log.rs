@@ -18,7 +18,7 @@ use crate::actors::log::dispatch_reader::{DispatchReader, ReaderRoots};
 use crate::actors::log::doors::LogDoors;
 use crate::actors::log::flusher::{Fatal, Flush, Flusher, ReadDispatched};
 use crate::actors::log::index::Index;
-use crate::actors::log::own_appends::{OwnAppends, record_bytes_max};
+use crate::actors::log::own_appends::OwnAppends;
 use crate::actors::log::queue_files::QueueFiles;
 use crate::actors::log::queues::{QueueRecipe, Queues};
 use crate::actors::log::segments::{Making, Segments};
@@ -114,8 +114,7 @@ impl LogTree {
         let published = topics.clone();
         let backlog_bytes = Arc::new(AtomicUsize::new(0));
         let (view, found) = (opened.log.view().clone(), opened.found);
-        let (writer, bytes_max) = (seats.writer.addr.clone(), record_bytes_max(config));
-        let own = OwnAppends::new(writer, backlog_bytes.clone(), store_host, bytes_max);
+        let own = OwnAppends::new(seats.writer.addr.clone(), backlog_bytes.clone(), store_host, config);
         let doors = LogDoors {
             topics,
             view,

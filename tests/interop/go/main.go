@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func main() {
 		os.Exit(1)
 	}
 	failed := false
-	for _, each := range append(append(append(sendingCases(), consumingCases()...), transactionCases()...), restartCases()...) {
+	for _, each := range slices.Concat(sendingCases(), consumingCases(), retryingCases(), transactionCases(), restartCases()) {
 		if !strings.Contains(each.name, only) {
 			continue
 		}

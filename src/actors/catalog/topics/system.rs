@@ -10,7 +10,7 @@ use crate::protocol::names::{
 /// Queues of the topic that bears the cluster's name.
 const CLUSTER_TOPIC_QUEUES: u32 = 16;
 const BENCHMARK_TOPIC_QUEUES: u32 = 1024;
-/// One for each delay level.
+/// One for each of RocketMQ's delay levels.
 const SCHEDULE_TOPIC_QUEUES: u32 = 18;
 const REVIVE_TOPIC_QUEUES: u32 = 8;
 const REVIVE_TOPIC_PREFIX: &str = "rmq_sys_REVIVE_LOG_";
@@ -29,7 +29,7 @@ pub(super) fn topics(config: &BrokerConfig) -> Vec<TopicConfig> {
         (cluster.clone(), CLUSTER_TOPIC_QUEUES, named(rules.cluster_topic)),
         (broker.clone(), 1, named(rules.broker_topic)),
         (OFFSET_MOVED_TOPIC.to_owned(), 1, OPEN),
-        (SCHEDULE_TOPIC.to_owned(), SCHEDULE_TOPIC_QUEUES, OPEN),
+        (SCHEDULE_TOPIC.to_owned(), schedule_queues(config), OPEN),
         (reply_topic(cluster), 1, OPEN),
         (format!("{REVIVE_TOPIC_PREFIX}{cluster}"), REVIVE_TOPIC_QUEUES, OPEN),
         (format!("{MEMBER_TOPIC_PREFIX}{broker}"), 1, PERM_INHERIT),
@@ -56,6 +56,11 @@ pub fn own_names(config: &BrokerConfig) -> Vec<String> {
         names.push(config.topics.trace_topic_name.clone());
     }
     names
+}
+
+/// One for each delay level.
+fn schedule_queues(config: &BrokerConfig) -> u32 {
+    u32::try_from(config.delay.levels.millis().len()).unwrap_or(0).max(SCHEDULE_TOPIC_QUEUES)
 }
 
 fn reply_topic(cluster: &str) -> String {

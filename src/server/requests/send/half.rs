@@ -1,10 +1,6 @@
 //! Half messages: sends that nobody gets before their producer commits them.
 
-use std::sync::Arc;
-
-use super::{Message, illegal};
-use crate::actors::catalog::settings::Current;
-use crate::actors::catalog::topics::TopicTable;
+use super::{Message, illegal, level, refuse_what_is_not_there};
 use crate::actors::commitlog_writer::{Batch, Token};
 use crate::actors::log::draft::{Draft, QueueCode};
 use crate::actors::log::wall_clock_ms;
@@ -22,12 +18,6 @@ const HALF_QUEUE: u32 = 0;
 /// Properties that the broker gives every half message.
 const OWN: [&str; 3] = [TRANSACTION_ID, properties::REAL_TOPIC, properties::REAL_QUEUE_ID];
 
-/// Where half messages go.
-pub struct Halves {
-    pub settings: Current,
-    pub topics: Arc<TopicTable>,
-}
-
 impl Message<'_> {
     /// Puts the message among the half messages, with the place that it is for in its properties.
     pub(super) fn put_half(
@@ -38,7 +28,7 @@ impl Message<'_> {
     ) -> Result<(), Refusal> {
         self.check_half(seen)?;
         let missing = || Refusal::new(ResponseCode::ServiceNotAvailable, "there is no topic for half messages");
-        let entry = self.rules.halves.topics.get(HALF_TOPIC).ok_or_else(missing)?;
+        let entry = self.rules.waiting_rooms.topics.get(HALF_TOPIC).ok_or_else(missing)?;
         let text = without_own(text);
         let end: &[u8] = if text.is_empty() || text.ends_with(PAIR_END as char) { &[] } else { &[PAIR_END] };
         let seen = properties::scan(&text);
@@ -78,17 +68,17 @@ impl Message<'_> {
     }
 
     fn check_half(&self, seen: &Seen<'_>) -> Result<(), Refusal> {
-        if self.rules.halves.settings.load().send.transactions.rejected {
+        if self.rules.waiting_rooms.settings.load().send.transactions.rejected {
             let remark = format!("the broker[{}] sending transaction message is forbidden", self.rules.store_host);
             return Err(Refusal::new(ResponseCode::NoPermission, remark));
         }
         if self.send.batch {
             return Err(illegal("a batch cannot hold messages of transactions".into()));
         }
-        if seen.delay {
+        if level(seen)? > 0 {
             return Err(illegal("a message of a transaction cannot be delayed".into()));
         }
-        Ok(())
+        refuse_what_is_not_there(seen)
     }
 }
 

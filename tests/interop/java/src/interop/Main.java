@@ -51,6 +51,7 @@ public final class Main {
             case "querying" -> Querying.add(cases);
             case "ordering" -> Ordering.add(cases);
             case "transactions" -> Transactions.add(cases);
+            case "retrying" -> Retrying.add(cases);
             case "restarts" -> Restarts.add(cases);
             case "mqadmin" -> MqAdmin.add(cases);
             case "tls" -> Tls.add(cases);
