@@ -7,6 +7,7 @@ use std::time::Duration;
 use actormq::actors::crash::Crash;
 use actormq::actors::queue_locks::LOCK_LIFE;
 use actormq::protocol::body::Body;
+use actormq::protocol::body::groups::SubscriptionGroupConfig;
 use actormq::protocol::body::locks::{LockBatchRequest, LockBatchResponse};
 use actormq::protocol::body::queue::MessageQueue;
 use actormq::protocol::frame::Codec;
@@ -150,7 +151,8 @@ async fn what_makes_no_sense_is_refused_and_harms_nothing() {
 async fn what_a_consumer_sends_to_its_retry_topic_is_given_up_while_its_group_holds_a_queue() {
     let server = Server::start().await;
     let mut client = server.client().await;
-    client.commit("g", "SELF_TEST_TOPIC", "0").await;
+    let group = SubscriptionGroupConfig { group_name: "g".into(), ..SubscriptionGroupConfig::default() };
+    assert_eq!(client.ask(200, &fields(&[]), &group.encode()).await.code, 0);
     let again = SendMessageRequestV2 { reconsume_times: Some(1), ..short_send("%RETRY%g", 0, "") };
     assert_eq!(client.ask(310, &again, b"free").await.code, 0);
     assert_eq!(lock(&mut client, "a", &[0]).await, [0]);
