@@ -151,7 +151,7 @@ mod tests {
             for offset in 0..CLAIMS_MAX as u64 {
                 let offset = offset + round * CLAIMS_MAX as u64;
                 claims.end((0, offset), Verdict::Rollback).unwrap();
-                if offset % 3 == 0 {
+                if offset.is_multiple_of(3) {
                     claims.release((0, offset));
                 }
             }
