@@ -15,7 +15,9 @@ use super::delay::Delay;
 use super::log::QueueSlot;
 use super::log::dispatch_reader::DispatchReader;
 use super::log::{flusher::Flusher, index::Index, queue_files::QueueFiles, queues::Queues, segments::Segments};
+use super::queue_locks::QueueLocks;
 use super::topic_queue::TopicQueue;
+use super::transactions::Transactions;
 
 /// Ends the receiver by a panic.
 #[derive(Message, Debug, Clone, Copy)]
@@ -74,13 +76,15 @@ crash_on_demand!(
     Members,
     Offsets,
     QueueFiles,
+    QueueLocks,
     Queues,
     Registration,
     Segments,
     Settings,
     Statistics,
     TopicQueue,
-    Topics
+    Topics,
+    Transactions
 );
 
 /// The actors without which nothing works, by the names with which their ends are told.

@@ -16,6 +16,8 @@
 //! | [`catalog::offsets`] | how far groups have come, pending resets, `consumerOffset.json` | commits, questions, resets, what is gone | nobody |
 //! | [`catalog::members`] | who is in which group, behind which connection; subscriptions | heartbeats, farewells, lost connections, lists | consumers, through their sessions, that their group changed |
 //! | [`catalog::statistics`] | samples of the counters | questions from handlers | nobody |
+//! | [`queue_locks`] | which consumer may consume which queue in order, and until when | locks and unlocks by consumers | nobody |
+//! | [`transactions`] | which half messages ended lately, when the check runs | ends from sessions | the writer committed messages, op messages and copies of half messages; the members whom to ask; the offsets its progress |
 //! | [`delay`] | how far each delay level was delivered, `delayOffset.json` | that a level has a message, when nothing waited there | the writer records that are due; the levels' queues questions |
 //! | [`cluster::registration`] | a connection to each name server, what each does not know yet | changed topics | name servers; the topics' owner which topics are ordered |
 //! | [`namesrv`] | routes, brokers and their heartbeats, `kvConfig.json` | registrations, heartbeats, lost connections, administrators | brokers that their group's lowest id changed |
@@ -38,9 +40,11 @@ pub mod delay;
 pub mod door;
 pub mod log;
 pub mod namesrv;
+pub mod queue_locks;
 pub mod rebalance;
 pub mod supervision;
 pub mod topic_queue;
+pub mod transactions;
 
 /// Number of a connection, never used twice in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

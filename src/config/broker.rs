@@ -4,8 +4,10 @@
 mod checks;
 mod keys;
 mod storage;
+mod transactions;
 
 pub use storage::{DelayRules, FlushConfig, FlushMode, RetentionConfig, StoreConfig, StoreKind};
+pub use transactions::TransactionRules;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -188,6 +190,7 @@ pub struct SendRules {
     pub accept_from_epoch_ms: u64,
     /// Store replies of request-reply.
     pub store_replies: bool,
+    pub transactions: TransactionRules,
 }
 
 impl BrokerNetwork {
@@ -323,6 +326,11 @@ impl Default for PullRules {
 
 impl Default for SendRules {
     fn default() -> Self {
-        Self { max_body_bytes: 4 * 1024 * 1024, accept_from_epoch_ms: 0, store_replies: true }
+        Self {
+            max_body_bytes: 4 * 1024 * 1024,
+            accept_from_epoch_ms: 0,
+            store_replies: true,
+            transactions: TransactionRules::default(),
+        }
     }
 }

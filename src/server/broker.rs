@@ -9,9 +9,9 @@ use std::time::Duration;
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 
-use super::doors::{BrokerDoors, DelayDoor, GroupDoor, LiveSettings, MemberDoor, OffsetDoor, TopicDoor};
+use super::doors::{BrokerDoors, DelayDoor, GroupDoor, LiveSettings, LockDoor, MemberDoor, OffsetDoor, TopicDoor};
 use super::listener::{self, Drain, Listener};
-use super::requests::send::SendRules;
+use super::requests::send::{SendRules, WaitingRooms};
 use super::session::{BrokerDesk, Desk};
 use super::tls;
 use super::tree::{LogTree, Threads, ends, keep};
@@ -28,6 +28,8 @@ use crate::actors::delay::{Delay, DelayRoots, Schedule, Settle};
 use crate::actors::door::Door;
 use crate::actors::log::flusher::Fatal;
 use crate::actors::log::wall_clock_ms;
+use crate::actors::queue_locks::{LockTable, QueueLocks};
+use crate::actors::transactions::{Transactions, Ways};
 use crate::actors::{Stop, supervision};
 use crate::config::{self, Advertised, BrokerConfig};
 use crate::metrics::Metrics;
@@ -112,7 +114,7 @@ impl Broker {
         }
         let settled = doors.delay.owner.ask(Settle).await.map_err(|error| StartError::Catalog(error.to_string()))?;
         settled.map_err(|error| StartError::Catalog(format!("settling delayed messages: {error}")))?;
-        let send_rules = SendRules::new(&doors.settings.now(), store_host, doors.delay.schedule.clone());
+        let send_rules = SendRules::new(&doors.settings.now(), store_host, waiting_rooms(&doors));
         let desk = Desk::Broker(Arc::new(BrokerDesk {
             doors: doors.clone(),
             writer: log.doors.writer.clone(),
@@ -152,9 +154,11 @@ impl Broker {
         let _ = tokio::time::timeout(DRAIN_MAX, self.registration.send(Stop)).await;
         // Whoever does not end in time loses its connection, never an acknowledged message.
         let _ = tokio::time::timeout(DRAIN_MAX, self.listener.send(Drain)).await;
+        let _ = self.doors.transactions.ask(Stop).await;
         let _ = self.doors.delay.owner.ask(Stop).await;
         let _ = self.doors.settings.owner.ask(Stop).await;
         let _ = self.doors.members.owner.ask(Stop).await;
+        let _ = self.doors.members.locks.owner.ask(Stop).await;
         let _ = self.doors.offsets.owner.ask(Stop).await;
         let _ = self.doors.groups.owner.ask(Stop).await;
         let _ = self.doors.topics.owner.ask(Stop).await;
@@ -265,6 +269,45 @@ fn live_settings(config: BrokerConfig, threads: &Threads, fatal: &Fatal) -> Resu
     Ok(LiveSettings { current, version, owner })
 }
 
+fn waiting_rooms(doors: &BrokerDoors) -> WaitingRooms {
+    let (settings, topics) = (doors.settings.current.clone(), doors.topics.table.clone());
+    WaitingRooms { schedule: doors.delay.schedule.clone(), settings, topics }
+}
+
+fn queue_locks(threads: &Threads, fatal: &Fatal) -> Result<LockDoor, StartError> {
+    let table = Arc::new(LockTable::default());
+    let recipe = {
+        let table = table.clone();
+        move || Ok(QueueLocks::new(table.clone()))
+    };
+    let owner =
+        keep(&threads.io[0], "the queue locks", Arc::new(recipe), fatal.clone()).map_err(StartError::Catalog)?;
+    Ok(LockDoor { table, owner })
+}
+
+fn statistics(
+    metrics: &Arc<Metrics>,
+    table: &Arc<TopicTable>,
+    threads: &Threads,
+    fatal: &Fatal,
+) -> Result<Door<Statistics>, StartError> {
+    let (metrics, table) = (metrics.clone(), table.clone());
+    let recipe = move || Ok(Statistics::new(metrics.clone(), table.clone()));
+    keep(&threads.io[0], "the statistics", Arc::new(recipe), fatal.clone()).map_err(StartError::Catalog)
+}
+
+fn transactions(
+    (settings, log): (&LiveSettings, &LogTree),
+    (topics, offsets, members): (Door<Topics>, Door<Offsets>, Door<Members>),
+    threads: &Threads,
+    fatal: &Fatal,
+) -> Result<Door<Transactions>, StartError> {
+    let (config, log) = (settings.current.clone(), log.doors.clone());
+    let ways = Ways { config, log, topics, offsets, members };
+    let recipe = move || Ok(Transactions::new(ways.clone()));
+    keep(&threads.io[0], "the transactions", Arc::new(recipe), fatal.clone()).map_err(StartError::Catalog)
+}
+
 /// Starts the owners of read-mostly facts.
 fn catalog(
     (config, address): (BrokerConfig, Arc<str>),
@@ -304,18 +347,17 @@ fn catalog(
         let recipe = move || Ok(Members::new(current.clone(), groups.clone(), table.clone()));
         keep(home, "the members", Arc::new(recipe), fatal.clone()).map_err(failed)?
     };
-    let statistics: Door<Statistics> = {
-        let (metrics, table) = (metrics.clone(), table.clone());
-        let recipe = move || Ok(Statistics::new(metrics.clone(), table.clone()));
-        keep(home, "the statistics", Arc::new(recipe), fatal.clone()).map_err(failed)?
-    };
+    let statistics = statistics(&metrics, &table, threads, fatal)?;
+    let owners = (topics.clone(), offsets.clone(), members.clone());
+    let transactions = transactions((&settings, log), owners, threads, fatal)?;
     let delay = delay((&settings, &topics), table.clone(), log, threads, fatal)?;
     Ok(BrokerDoors {
         settings,
         topics: TopicDoor { table, owner: topics },
         groups: GroupDoor { table: group_table, owner: groups },
         offsets: OffsetDoor { resets, owner: offsets },
-        members: MemberDoor { subscriptions, owner: members },
+        members: MemberDoor { subscriptions, owner: members, locks: queue_locks(threads, fatal)? },
+        transactions,
         log: log.doors.clone(),
         delay,
         metrics,

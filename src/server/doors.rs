@@ -11,6 +11,8 @@ use crate::actors::catalog::topics::{TopicTable, Topics};
 use crate::actors::delay::{Delay, DelayProgress, Schedule};
 use crate::actors::door::Door;
 use crate::actors::log::doors::LogDoors;
+use crate::actors::queue_locks::{LockTable, QueueLocks};
+use crate::actors::transactions::Transactions;
 use crate::config::BrokerConfig;
 use crate::metrics::Metrics;
 
@@ -22,6 +24,7 @@ pub struct BrokerDoors {
     pub groups: GroupDoor,
     pub offsets: OffsetDoor,
     pub members: MemberDoor,
+    pub transactions: Door<Transactions>,
     pub log: LogDoors,
     pub delay: DelayDoor,
     pub metrics: Arc<Metrics>,
@@ -66,6 +69,14 @@ pub struct DelayDoor {
 pub struct MemberDoor {
     pub subscriptions: Arc<SubscriptionTable>,
     pub owner: Door<Members>,
+    pub locks: LockDoor,
+}
+
+/// The locks of orderly consumers: look whether a group holds any, ask the owner for changes.
+#[derive(Clone, Debug)]
+pub struct LockDoor {
+    pub table: Arc<LockTable>,
+    pub owner: Door<QueueLocks>,
 }
 
 /// The settings while running: look at them, ask the owner for changes.

@@ -9,6 +9,7 @@
 //! their way to the log, pulls that wait, bytes that the peer does not read.
 
 mod desk;
+mod handing;
 mod held;
 mod making;
 mod outbox;
@@ -37,7 +38,7 @@ use crate::actors::topic_queue::{Pulled, PulledTo};
 use crate::actors::{ConnectionId, Peer, Stop};
 use crate::protocol::code::ResponseCode;
 use crate::protocol::frame::{Codec, FLAG_RESPONSE, Frame, FrameError, Head, NewHead};
-use crate::server::requests::{Refusal, Request, Response};
+use crate::server::requests::{Refusal, Response};
 
 /// Clients look at the language of an answer nowhere; RocketMQ's brokers say this.
 const REPLY_LANGUAGE: u8 = 0;
@@ -217,28 +218,6 @@ impl Session {
         if let Err(error) = self.frame(frame, ctx) {
             self.close(&error.to_string());
         }
-    }
-
-    /// Gives a request to its handler, an async function that answers when it is done.
-    fn hand_over(&mut self, call: Call, head: Head<'_>, body: &[u8], ctx: &mut Context<Self>) {
-        let Some(ways) = &self.ways else { return };
-        let request = Request {
-            code: head.code,
-            version: head.version,
-            language: head.language,
-            ext: head.ext.into_owned(),
-            body: Bytes::copy_from_slice(body),
-            peer: ways.peer.clone(),
-        };
-        self.credit.handled += 1;
-        let desk = self.desk.clone();
-        let served = async move { desk.serve(request).await };
-        ctx.spawn(actix::fut::wrap_future::<_, Self>(served).map(move |answer, session, ctx| {
-            session.credit.handled -= 1;
-            session.answer(call, &answer.unwrap_or_else(Response::from));
-            session.resume_reading();
-            session.end_if_drained(ctx);
-        }));
     }
 
     fn answer(&mut self, call: Call, response: &Response) {

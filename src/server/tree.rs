@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | sessions | an I/O arbiter each, in turn | its connection is closed |
 //! | topic queues | the I/O arbiter of their parent | built again from disk and log |
-//! | settings, topics, groups, offsets, members, statistics | first I/O arbiter | built again from disk and what they published |
+//! | settings, topics, groups, offsets, members, queue locks, transactions, statistics | first I/O arbiter | built again from disk and what they published |
 //! | delay scheduler | first I/O arbiter | built again; goes on from what it published |
 //! | CommitLog writer | first I/O arbiter; with more than two cores its own | the process ends |
 //! | listener, registration | first I/O arbiter | the process ends |

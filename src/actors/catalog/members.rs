@@ -2,8 +2,9 @@
 //!
 //! Owns: who is in which group, behind which connection, last seen when; what each consumer group subscribes to.
 //! Hears: [`Heartbeat`], [`Unregister`], [`Disconnected`], [`ListConsumerIds`], [`ListConsumers`], [`ListProducers`],
-//! [`FindConsumer`], `Stop`.
-//! Tells: NOTIFY_CONSUMER_IDS_CHANGED (40) to the consumers of a group whose members changed, as `Push` to their sessions.
+//! [`FindConsumer`], [`AskProducer`], `Stop`.
+//! Tells: NOTIFY_CONSUMER_IDS_CHANGED (40) to the consumers of a group whose members changed, as `Push` to their sessions;
+//! to any producer of a group what is to be asked of one.
 //! Publishes: [`SubscriptionTable`].
 //!
 //! Invariants: nobody is registered behind a connection that is closed; a group without consumers has no subscriptions;
@@ -25,8 +26,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub use self::messages::{
-    Client, Consumer, Consumers, Disconnected, FindConsumer, Heartbeat, HeartbeatReply, ListConsumerIds, ListConsumers,
-    ListProducers, Producer, Unregister,
+    AskProducer, Client, Consumer, Consumers, Disconnected, FindConsumer, Heartbeat, HeartbeatReply, ListConsumerIds,
+    ListConsumers, ListProducers, Producer, Unregister,
 };
 use self::registry::{Member, Put, Registry};
 pub use self::subscription::{
@@ -68,6 +69,8 @@ pub struct Members {
     /// Of every group in `consumers`, and of no other.
     states: HashMap<Group, GroupState>,
     producers: Registry<Arc<str>>,
+    /// Counts what was asked of producers, so that they take turns.
+    asked: usize,
     /// Groups whose consumers are to be told at the next notice.
     changed: HashSet<Group>,
     closed: HashSet<ConnectionId>,
@@ -88,6 +91,7 @@ impl Members {
             consumers: Registry::new(MEMBERS_MAX),
             states: HashMap::new(),
             producers: Registry::new(MEMBERS_MAX),
+            asked: 0,
             changed: HashSet::new(),
             closed: HashSet::new(),
             closed_in_order: VecDeque::new(),
@@ -326,6 +330,20 @@ impl Handler<ListProducers> for Members {
             members.values().map(producer).collect()
         };
         MessageResult(groups.map(|(group, members)| (Arc::clone(group), producers(members))).collect())
+    }
+}
+
+impl Handler<AskProducer> for Members {
+    type Result = ();
+
+    fn handle(&mut self, ask: AskProducer, _: &mut Context<Self>) {
+        let members = self.producers.members(&ask.group).into_iter().flat_map(BTreeMap::values);
+        let there: Vec<_> = members.map(|member| &member.client.peer.push).filter(|push| push.connected()).collect();
+        match there.get(self.asked.checked_rem(there.len()).unwrap_or(0)) {
+            Some(push) => push.do_send(ask.push),
+            None => tracing::debug!(group = %ask.group, "no producer of the group is there to be asked"),
+        }
+        self.asked = self.asked.wrapping_add(1);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::protocol::record::{RECORD_BYTES_MIN, Record};
 use crate::protocol::{hash, properties};
 use crate::store::StoreError;
 use crate::store::key_index::KeyQuery;
-use crate::store::log_view::LogView;
+use crate::store::log_view::{LogView, Slice};
 
 /// Why a question about a queue or the log has no answer now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -168,6 +168,9 @@ impl LogDoors {
     /// # Errors
     /// When the log cannot be read.
     pub async fn record_at(&self, at: LogOffset) -> Result<Option<Bytes>, QueueError> {
+        if let Some(record) = record_in_memory(&self.view, at) {
+            return Ok(Some(record));
+        }
         let view = self.view.clone();
         let read = tokio::task::spawn_blocking(move || record_at(&view, at)).await;
         read.map_err(|_| QueueError::Unavailable)?.map_err(|error| QueueError::Read(error.to_string()))
@@ -242,6 +245,17 @@ impl LogDoors {
     pub fn log_range(&self) -> (LogOffset, LogOffset) {
         (self.view.min(), self.view.readable())
     }
+}
+
+/// The record that begins at `at`, where it is there without waiting for the disk.
+fn record_in_memory(view: &LogView, at: LogOffset) -> Option<Bytes> {
+    let here = |size| match view.slice(at, size) {
+        Ok(Some(Slice::Here(bytes))) => Some(bytes),
+        _ => None,
+    };
+    let size = u32::from_be_bytes(*here(RECORD_BYTES_MIN)?.first_chunk::<4>()?) as usize;
+    let bytes = here(size)?;
+    Record::read(&bytes).is_ok_and(|record| record.physical_offset == at).then_some(bytes)
 }
 
 /// The record that begins at `at`, waiting for the disk where needed.

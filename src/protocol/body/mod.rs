@@ -7,6 +7,7 @@
 pub mod clients;
 pub mod groups;
 pub mod lists;
+pub mod locks;
 pub mod offsets;
 pub mod properties_text;
 pub mod queue;

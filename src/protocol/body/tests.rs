@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::clients::{ConsumeType, ConsumerData, HeartbeatData, SubscriptionData};
 use super::groups::{SubscriptionGroupConfig, SubscriptionGroupTable};
 use super::lists::{KvConfig, KvTable, TopicList};
+use super::locks::LockBatchRequest;
 use super::offsets::{ConsumerOffsets, ConsumerStatus, DelayOffsets, ResetOffsets};
 use super::queue::MessageQueue;
 use super::registration::{INFLATED_BYTES_MAX, RegisterBrokerBody, TOPICS_MAX};
@@ -110,6 +111,7 @@ fn read_as_everything(bytes: &[u8]) {
     let _ = SubscriptionGroupTable::decode_file(bytes);
     let _ = ConsumeStatsList::decode(bytes);
     let _ = ConsumerStatus::decode(bytes);
+    let _ = LockBatchRequest::decode(bytes);
     let _ = ConsumerOffsets::decode_file(bytes);
     let _ = KvConfig::decode_file(bytes);
     let _ = TopicList::decode(bytes);

@@ -12,3 +12,4 @@ pub mod pull;
 pub mod query;
 pub mod send;
 pub mod topics;
+pub mod transactions;

@@ -1,6 +1,9 @@
 //! What a broker serves beside sends and pulls: every request code in one table.
 
-use super::{Answer, Refusal, Request, Response, admin, clients, groups, offsets, query, retry, stats, topics};
+use super::{
+    Answer, Refusal, Request, Response, admin, clients, groups, locks, offsets, query, retry, stats, topics,
+    transactions,
+};
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::server::doors::BrokerDoors;
 
@@ -24,7 +27,11 @@ pub async fn serve(doors: &BrokerDoors, request: &Request) -> Answer {
         RequestCode::ViewMessageById => query::by_id(doors, request).await,
         RequestCode::HeartBeat => clients::heartbeat(doors, request).await,
         RequestCode::UnregisterClient => clients::unregister(doors, request),
+        RequestCode::EndTransaction => transactions::end(doors, request).await,
+        RequestCode::ResumeCheckHalfMessage => transactions::resume(doors, request).await,
         RequestCode::GetConsumerListByGroup => clients::consumer_ids(doors, request).await,
+        RequestCode::LockBatchMq => locks::lock(doors, request).await,
+        RequestCode::UnlockBatchMq => locks::unlock(doors, request).await,
         RequestCode::GetAllConsumerOffset => offsets::list(doors).await,
         RequestCode::ConsumerSendMsgBack => retry::send_back(doors, request).await,
         RequestCode::GetAllDelayOffset => offsets::list_delayed(doors).await,

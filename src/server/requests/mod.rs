@@ -4,6 +4,7 @@ pub mod admin;
 pub mod broker;
 pub mod clients;
 pub mod groups;
+pub mod locks;
 mod names;
 pub mod namesrv;
 pub mod offsets;
@@ -15,6 +16,7 @@ mod runtime_info;
 pub mod send;
 pub mod stats;
 pub mod topics;
+pub mod transactions;
 
 use std::borrow::Cow;
 

@@ -46,9 +46,9 @@ pub fn redirect(send: &mut Send<'_>, version: i32, doors: &BrokerDoors) -> Resul
     Ok(None)
 }
 
-/// Whether a consumer of the group holds a queue, to consume it in order. Nobody can lock queues yet.
-fn holds_locks(_: &BrokerDoors, _: &Group) -> bool {
-    false
+/// Whether a consumer of the group holds a queue, to consume it in order.
+fn holds_locks(doors: &BrokerDoors, group: &Group) -> bool {
+    doors.members.locks.table.holds_any(group)
 }
 
 fn no_group(group: &str) -> Refusal {

@@ -1,6 +1,7 @@
 //! Sends: 10, 310 and 320. On the hot path: a header becomes entries of the session's batch, without a task or a copy of
 //! its own.
 
+mod half;
 mod reading;
 
 use std::borrow::Cow;
@@ -8,7 +9,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::actors::catalog::topics::TopicEntry;
+use crate::actors::catalog::settings::Current;
+use crate::actors::catalog::topics::{TopicEntry, TopicTable};
 use crate::actors::commitlog_writer::{Batch, Outcome, Token};
 use crate::actors::delay::Schedule;
 use crate::actors::log::draft::{Draft, QueueCode};
@@ -25,6 +27,16 @@ use crate::server::requests::Refusal;
 /// Remark when the topic is gone that keeps delayed messages: administrators may be allowed to delete it.
 pub const NO_SCHEDULE: &str = "the topic SCHEDULE_TOPIC_XXXX, which keeps delayed messages, does not exist";
 
+/// Where messages go that nobody is to get yet.
+pub struct WaitingRooms {
+    /// Until their time has come.
+    pub schedule: Schedule,
+    /// Whether half messages are taken.
+    pub settings: Current,
+    /// Where half messages wait for the end of their transaction.
+    pub topics: Arc<TopicTable>,
+}
+
 /// What a broker checks of every send and adds to every message.
 pub struct SendRules {
     pub store_host: SocketAddr,
@@ -39,7 +51,7 @@ pub struct SendRules {
     /// A slave gets its messages from its master only.
     slave: bool,
     unique_keys: UniqueKeys,
-    schedule: Schedule,
+    waiting_rooms: WaitingRooms,
     /// Where the next message goes whose sender leaves the queue to the broker.
     round: AtomicU32,
 }
@@ -47,7 +59,7 @@ pub struct SendRules {
 impl SendRules {
     /// The rules of `config` for messages that `store_host` stores.
     #[must_use]
-    pub fn new(config: &BrokerConfig, store_host: SocketAddr, schedule: Schedule) -> Self {
+    pub fn new(config: &BrokerConfig, store_host: SocketAddr, waiting_rooms: WaitingRooms) -> Self {
         let trace_on = if config.clients.trace_on { "true" } else { "false" };
         let mut suffix = Vec::new();
         properties::push(&mut suffix, properties::MSG_REGION, &config.identity.region_id);
@@ -66,7 +78,7 @@ impl SendRules {
             writable: config.identity.permission & 2 != 0,
             slave: config.identity.role == BrokerRole::Slave,
             unique_keys: UniqueKeys::new(origin, crate::actors::log::utc_offset_s()),
-            schedule,
+            waiting_rooms,
             round: AtomicU32::new(0),
         }
     }
@@ -249,10 +261,14 @@ impl Message<'_> {
 
     fn put(&self, flag: i32, body: &[u8], text: &str, out: &mut Batch) -> Result<(), Refusal> {
         let seen = properties::scan(text);
+        // One that is consumed again after a delay is no half message: its transaction has ended.
+        if seen.half && !(self.send.reconsume_times > 0 && level(&seen)? > 0) {
+            return self.put_half((flag, body), (text, &seen), out);
+        }
         if seen.pop_receipt || seen.level.is_some() {
             return self.put_changed(flag, body, (text, &seen), out);
         }
-        self.refuse_what_is_not_there(&seen, false)?;
+        refuse_what_is_not_there(&seen)?;
         let place = Place { entry: self.entry, queue: self.queue, code: QueueCode::Tag };
         self.store((flag, body), (text, seen), &place, out)
     }
@@ -269,32 +285,16 @@ impl Message<'_> {
         all.remove(properties::POP_CK);
         // RocketMQ does not look for the level of a message within a batch.
         let level = if self.send.batch { 0 } else { level(seen)? };
-        let waiting = self.rules.schedule.place(level, (&self.entry.config.topic, self.queue), &mut all);
+        let waiting = self.rules.waiting_rooms.schedule.place(level, (&self.entry.config.topic, self.queue), &mut all);
         if level > 0 && waiting.is_none() {
             return Err(Refusal::new(ResponseCode::SystemError, NO_SCHEDULE));
         }
         let text = all.text();
         let seen = properties::scan(&text);
-        self.refuse_what_is_not_there(&seen, waiting.is_some())?;
+        refuse_what_is_not_there(&seen)?;
         let home = Place { entry: self.entry, queue: self.queue, code: QueueCode::Tag };
         let place = waiting.as_ref().map_or(home, |to| Place { entry: &to.entry, queue: to.queue, code: to.code });
         self.store((flag, body), (&text, seen), &place, out)
-    }
-
-    /// Kinds of messages that must not be stored as if they were plain.
-    fn refuse_what_is_not_there(&self, seen: &Seen<'_>, delayed: bool) -> Result<(), Refusal> {
-        // A half message that is consumed again is no half message: its transaction has ended.
-        if seen.half && !(delayed && self.send.reconsume_times > 0) {
-            let remark = "the broker does not take transaction messages yet: sending transaction message is forbidden";
-            return Err(Refusal::new(ResponseCode::NoPermission.number(), remark));
-        }
-        if seen.timer {
-            return Err(illegal("timed messages are not supported by this broker yet; delay levels are".into()));
-        }
-        if seen.reply {
-            return Err(illegal("replies of request-reply are not supported by this broker yet".into()));
-        }
-        Ok(())
     }
 
     fn store(
@@ -364,6 +364,17 @@ fn level(seen: &Seen<'_>) -> Result<i32, Refusal> {
 /// Where `part`, a slice of `text`, begins in it.
 fn offset_in(text: &str, part: &str) -> usize {
     (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize)
+}
+
+/// Kinds of messages that must not be stored as if they were plain.
+fn refuse_what_is_not_there(seen: &Seen<'_>) -> Result<(), Refusal> {
+    if seen.timer {
+        return Err(illegal("timed messages are not supported by this broker yet; delay levels are".into()));
+    }
+    if seen.reply {
+        return Err(illegal("replies of request-reply are not supported by this broker yet".into()));
+    }
+    Ok(())
 }
 
 /// The code and remark with which an append that did not succeed is answered.

@@ -6,15 +6,21 @@ use std::collections::BTreeMap;
 
 use actix::prelude::*;
 
-use super::{REPLY_LANGUAGE, REPLY_VERSION, Session};
+use super::{OUTBOX_BYTES_PAUSE, REPLY_LANGUAGE, REPLY_VERSION, Session};
 use crate::actors::Push;
 use crate::actors::crash::CrashSession;
+use crate::protocol::code::RequestCode;
 use crate::protocol::frame::{self, Codec, FLAG_ONEWAY, NewHead};
 
 impl Handler<Push> for Session {
     type Result = ();
 
     fn handle(&mut self, push: Push, _: &mut Self::Context) {
+        if push.code == RequestCode::CheckTransactionState.number() && self.outbox.waiting_bytes() >= OUTBOX_BYTES_PAUSE
+        {
+            tracing::debug!(peer = %self.ends.peer, "a producer that does not read is not asked");
+            return;
+        }
         // Codes of the pop family do not fit into a binary header's sixteen bits.
         let codec = if push.code > i32::from(i16::MAX) { Codec::Json } else { self.codec };
         let head = NewHead {

@@ -33,7 +33,7 @@ func main() {
 		os.Exit(1)
 	}
 	failed := false
-	for _, each := range slices.Concat(sendingCases(), consumingCases(), retryingCases(), restartCases()) {
+	for _, each := range slices.Concat(sendingCases(), consumingCases(), retryingCases(), transactionCases(), restartCases()) {
 		if !strings.Contains(each.name, only) {
 			continue
 		}

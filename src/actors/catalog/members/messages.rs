@@ -7,7 +7,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::subscription::{ConsumeFromWhere, ConsumeType, GroupSubscriptions, MessageModel, Subscription};
-use crate::actors::{ConnectionId, Peer};
+use crate::actors::{ConnectionId, Peer, Push};
 use crate::protocol::names::Group;
 
 /// A client as its heartbeat and its frames describe it.
@@ -104,6 +104,14 @@ pub struct Producer {
     pub client: Client,
     /// Milliseconds since 1970 of the last heartbeat.
     pub seen_ms: i64,
+}
+
+/// Tells this to one producer of the group, another each time. Lost when none is there.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct AskProducer {
+    pub group: Arc<str>,
+    pub push: Push,
 }
 
 /// Asks for the way to one consumer.

@@ -49,6 +49,8 @@ public final class Main {
             case "pushing" -> Pushing.add(cases);
             case "pulling" -> Pulling.add(cases);
             case "querying" -> Querying.add(cases);
+            case "ordering" -> Ordering.add(cases);
+            case "transactions" -> Transactions.add(cases);
             case "retrying" -> Retrying.add(cases);
             case "restarts" -> Restarts.add(cases);
             case "mqadmin" -> MqAdmin.add(cases);
