@@ -18,6 +18,7 @@
 //! | [`catalog::statistics`] | samples of the counters | questions from handlers | nobody |
 //! | [`cluster::registration`] | a connection to each name server, what each does not know yet | changed topics | name servers; the topics' owner which topics are ordered |
 //! | [`namesrv`] | routes, brokers and their heartbeats, `kvConfig.json` | registrations, heartbeats, lost connections, administrators | brokers that their group's lowest id changed |
+//! | [`extension`] | the way to each actor that a user added | batches of messages for filters and interceptors, events for listeners | topic queues and sessions what those say |
 //! | [`rebalance`] | at a consumer: a group's topics and this member's share | subscriptions, changed members, the clock | the consumer its new share |
 //!
 //! Outside this room: the sessions and the listener of [`crate::server`], which own connections, and the actors of
@@ -34,6 +35,7 @@ pub mod commitlog_writer;
 #[doc(hidden)]
 pub mod crash;
 pub mod door;
+pub mod extension;
 pub mod log;
 pub mod namesrv;
 pub mod rebalance;

@@ -7,9 +7,11 @@ use std::sync::atomic::AtomicI32;
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_rt::Arbiter;
 use arc_swap::ArcSwap;
 
-use super::doors::{BrokerDoors, GroupDoor, LiveSettings, MemberDoor, OffsetDoor, TopicDoor};
+use super::doors::{BrokerDoors, Extensions, GroupDoor, LiveSettings, MemberDoor, OffsetDoor, TopicDoor};
+use super::extending::Additions;
 use super::listener::{self, Drain, Listener};
 use super::requests::send::SendRules;
 use super::session::{BrokerDesk, Desk};
@@ -48,6 +50,8 @@ pub enum StartError {
     Catalog(String),
     #[error("{0}")]
     Tls(#[from] TlsError),
+    #[error("{0}")]
+    Extension(String),
     #[error("cannot listen on {address}: {source}; another server may be running there")]
     Bind { address: SocketAddr, source: std::io::Error },
     #[error("the address to be told to clients, {host}, cannot be resolved: {source}")]
@@ -69,6 +73,8 @@ pub struct Broker {
     listener: Addr<Listener>,
     log: LogTree,
     threads: Threads,
+    /// Threads of the filters that the broker keeps.
+    filters: Vec<Arbiter>,
 }
 
 impl Broker {
@@ -77,7 +83,7 @@ impl Broker {
     /// # Errors
     /// When the data directory, the certificate or the address cannot be used; nothing was changed then.
     pub async fn start(config: BrokerConfig, io_threads: usize, fatal: &Fatal) -> Result<Broker, StartError> {
-        Self::start_on(Disk::default(), config, io_threads, fatal).await
+        Self::start_on(Disk::default(), config, (io_threads, Additions::default()), fatal).await
     }
 
     /// The same on a disk that may be made to fail.
@@ -88,7 +94,7 @@ impl Broker {
     pub async fn start_on(
         disk: Disk,
         mut config: BrokerConfig,
-        io_threads: usize,
+        (io_threads, additions): (usize, Additions),
         fatal: &Fatal,
     ) -> Result<Broker, StartError> {
         let entrance = tls::open(&config.network.tls)?;
@@ -105,7 +111,8 @@ impl Broker {
         let found = log.found;
         let send_rules = SendRules::new(&config, store_host);
         let told = format!("{}:{}", advertised.host, address.port());
-        let doors = catalog((config, told.into()), topics, &log, &threads, fatal)?;
+        let (extensions, own) = additions.begin()?;
+        let doors = catalog((config, told.into(), extensions), topics, &log, &threads, fatal)?;
         if found.crashed {
             settle_unlisted_topics(&doors, found.foreign).await?;
             lower_offsets(&doors).await?;
@@ -128,7 +135,20 @@ impl Broker {
         let registration = supervision::start_here(registration, ends(fatal, "the registration"));
         let mut pillars = log.pillars.clone();
         pillars.0.push(("the registration", registration.clone().recipient()));
-        Ok(Broker { doors, address, fast_address, advertised, found, pillars, registration, listener, log, threads })
+        let filters = own;
+        Ok(Broker {
+            doors,
+            address,
+            fast_address,
+            advertised,
+            found,
+            pillars,
+            registration,
+            listener,
+            log,
+            threads,
+            filters,
+        })
     }
 
     /// Ends the session with this peer by a panic.
@@ -155,6 +175,10 @@ impl Broker {
         let _ = self.doors.groups.owner.ask(Stop).await;
         let _ = self.doors.topics.owner.ask(Stop).await;
         self.log.stop().await;
+        // Not waited for: one may hang.
+        for thread in &self.filters {
+            thread.stop();
+        }
         self.threads.stop();
     }
 }
@@ -263,7 +287,7 @@ fn live_settings(config: BrokerConfig, threads: &Threads, fatal: &Fatal) -> Resu
 
 /// Starts the owners of read-mostly facts.
 fn catalog(
-    (config, address): (BrokerConfig, Arc<str>),
+    (config, address, extensions): (BrokerConfig, Arc<str>, Extensions),
     table: Arc<TopicTable>,
     log: &LogTree,
     threads: &Threads,
@@ -296,8 +320,8 @@ fn catalog(
     };
     let subscriptions = Arc::new(SubscriptionTable::default());
     let members: Door<Members> = {
-        let (groups, table) = (group_table.clone(), subscriptions.clone());
-        let recipe = move || Ok(Members::new(current.clone(), groups.clone(), table.clone()));
+        let (groups, table, told) = (group_table.clone(), subscriptions.clone(), extensions.listeners.clone());
+        let recipe = move || Ok(Members::new(current.clone(), groups.clone(), table.clone()).telling(told.clone()));
         keep(home, "the members", Arc::new(recipe), fatal.clone()).map_err(failed)?
     };
     let statistics: Door<Statistics> = {
@@ -312,6 +336,7 @@ fn catalog(
         offsets: OffsetDoor { resets, owner: offsets },
         members: MemberDoor { subscriptions, owner: members },
         log: log.doors.clone(),
+        extensions,
         metrics,
         statistics,
         started_ms: wall_clock_ms(),

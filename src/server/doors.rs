@@ -9,9 +9,11 @@ use crate::actors::catalog::settings::{Current, Settings, SettingsVersion};
 use crate::actors::catalog::statistics::Statistics;
 use crate::actors::catalog::topics::{TopicTable, Topics};
 use crate::actors::door::Door;
+use crate::actors::extension::{Interceptors, Listeners};
 use crate::actors::log::doors::LogDoors;
 use crate::config::BrokerConfig;
 use crate::metrics::Metrics;
+use crate::server::filters::FilterDoor;
 
 /// Everything that a request to a broker may need. Cheap to clone, the same for all sessions.
 #[derive(Clone, Debug)]
@@ -22,12 +24,21 @@ pub struct BrokerDoors {
     pub offsets: OffsetDoor,
     pub members: MemberDoor,
     pub log: LogDoors,
+    pub extensions: Extensions,
     pub metrics: Arc<Metrics>,
     pub statistics: Door<Statistics>,
     /// When the broker started, in milliseconds since 1970.
     pub started_ms: i64,
     /// `host:port` that clients are told to dial.
     pub address: Arc<str>,
+}
+
+/// What a user's own actors add to a broker.
+#[derive(Clone, Debug, Default)]
+pub struct Extensions {
+    pub filters: FilterDoor,
+    pub interceptors: Interceptors,
+    pub listeners: Listeners,
 }
 
 /// The topics: look into the table, ask the owner for changes.

@@ -2,6 +2,8 @@
 
 pub mod broker;
 pub mod doors;
+pub mod extending;
+pub mod filters;
 pub mod listener;
 pub mod namesrv;
 pub mod requests;

@@ -25,5 +25,5 @@ fn every_example_runs_to_its_end() {
         );
         count += 1;
     }
-    assert_eq!(count, 5);
+    assert!(count >= 7, "{count}");
 }

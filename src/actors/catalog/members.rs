@@ -3,7 +3,8 @@
 //! Owns: who is in which group, behind which connection, last seen when; what each consumer group subscribes to.
 //! Hears: [`Heartbeat`], [`Unregister`], [`Disconnected`], [`ListConsumerIds`], [`ListConsumers`], [`ListProducers`],
 //! [`FindConsumer`], `Stop`.
-//! Tells: NOTIFY_CONSUMER_IDS_CHANGED (40) to the consumers of a group whose members changed, as `Push` to their sessions.
+//! Tells: NOTIFY_CONSUMER_IDS_CHANGED (40) to the consumers of a group whose members changed, as `Push` to their sessions;
+//! listeners of the same.
 //! Publishes: [`SubscriptionTable`].
 //!
 //! Invariants: nobody is registered behind a connection that is closed; a group without consumers has no subscriptions;
@@ -35,6 +36,7 @@ pub use self::subscription::{
 };
 use super::data_version::now_ms;
 use super::groups::GroupTable;
+use crate::actors::extension::{BrokerEvent, Listeners};
 use crate::actors::{ConnectionId, Push, Stop};
 use crate::config::BrokerConfig;
 use crate::protocol::code::RequestCode;
@@ -75,6 +77,7 @@ pub struct Members {
     /// Since when this owner is there. Subscriptions that the one before published stand until their members had the time
     /// to say that they are there.
     began: Instant,
+    listeners: Listeners,
 }
 
 impl Members {
@@ -92,7 +95,14 @@ impl Members {
             closed: HashSet::new(),
             closed_in_order: VecDeque::new(),
             began: Instant::now(),
+            listeners: Listeners::default(),
         }
+    }
+
+    /// The same, telling listeners of groups that change.
+    #[must_use]
+    pub fn telling(self, listeners: Listeners) -> Self {
+        Self { listeners, ..self }
     }
 
     fn heartbeat(&mut self, beat: Heartbeat, context: &mut Context<Self>) -> HeartbeatReply {
@@ -155,6 +165,7 @@ impl Members {
             return;
         }
         tracing::info!(%group, "the last consumer of a group left");
+        self.listeners.tell(&BrokerEvent::GroupChanged { group: group.clone(), consumers: 0 });
         self.states.remove(&group);
         self.table.publish(&group, None);
     }
@@ -169,6 +180,10 @@ impl Members {
     fn give_notice(&mut self) {
         let enabled = self.config.load().clients.notify_members_changed;
         for group in std::mem::take(&mut self.changed) {
+            if !self.listeners.is_empty() {
+                let consumers = self.consumers.members(&group).map_or(0, BTreeMap::len);
+                self.listeners.tell(&BrokerEvent::GroupChanged { group: group.clone(), consumers });
+            }
             let broadcasting = self.states.get(&group).is_none_or(|state| state.subscriptions.is_broadcasting());
             let wanted = self.groups.get(&group).is_none_or(|config| config.notify_consumer_ids_changed_enable);
             if !enabled || broadcasting || !wanted {

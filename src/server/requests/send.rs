@@ -82,10 +82,11 @@ pub struct Send<'a> {
     sys_flag: i32,
     born_timestamp_ms: i64,
     flag: i32,
-    properties: Cow<'a, str>,
+    pub properties: Cow<'a, str>,
     reconsume_times: i32,
     pub unit_mode: bool,
-    batch: bool,
+    /// The body holds several messages.
+    pub batch: bool,
 }
 
 impl<'a> Send<'a> {
@@ -124,6 +125,12 @@ impl<'a> Send<'a> {
             unit_mode: short.unit_mode.unwrap_or(false),
             batch: short.batch.unwrap_or(false) || head.code == RequestCode::SendBatchMessage.number(),
         })
+    }
+
+    /// Has the message go to another topic, to a queue that the broker chooses.
+    pub fn redirect(&mut self, topic: &str) {
+        self.topic = Cow::Owned(topic.to_owned());
+        self.queue = -1;
     }
 
     /// What is wrong with the send whatever the topic's configuration is.

@@ -102,5 +102,6 @@ impl Session {
             }
         }
         self.flush_batch();
+        self.ask_interceptors(ctx);
     }
 }

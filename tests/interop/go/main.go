@@ -32,7 +32,11 @@ func main() {
 		os.Exit(1)
 	}
 	failed := false
-	for _, each := range append(append(sendingCases(), consumingCases()...), restartCases()...) {
+	cases := append(append(append(sendingCases(), consumingCases()...), filteringCases()...), restartCases()...)
+	if suite == "custom-filter" {
+		cases = customFilterCases()
+	}
+	for _, each := range cases {
 		if !strings.Contains(each.name, only) {
 			continue
 		}

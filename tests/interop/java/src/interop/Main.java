@@ -49,6 +49,8 @@ public final class Main {
             case "pushing" -> Pushing.add(cases);
             case "pulling" -> Pulling.add(cases);
             case "querying" -> Querying.add(cases);
+            case "filtering" -> Filtering.add(cases);
+            case "custom-filters" -> Filtering.addCustom(cases);
             case "restarts" -> Restarts.add(cases);
             case "mqadmin" -> MqAdmin.add(cases);
             case "tls" -> Tls.add(cases);
