@@ -35,7 +35,16 @@ async fn send_numbered(client: &mut Client, topic: &str, numbers: std::ops::Rang
     }
 }
 
-async fn heartbeat(client: &mut Client, topic: &str, (kind, expression, version): (&str, &str, i64)) {
+async fn heartbeat(client: &mut Client, topic: &str, subscription: (&str, &str, i64)) {
+    beat(client, topic, subscription, 0).await;
+}
+
+async fn beat(
+    client: &mut Client,
+    topic: &str,
+    (kind, expression, version): (&str, &str, i64),
+    heartbeat_fingerprint: i32,
+) {
     let subscription = SubscriptionData {
         class_filter_mode: false,
         code_set: Vec::new(),
@@ -53,7 +62,12 @@ async fn heartbeat(client: &mut Client, topic: &str, (kind, expression, version)
         subscription_data_set: vec![subscription],
         unit_mode: false,
     };
-    let beat = HeartbeatData { client_id: "c".into(), consumer_data_set: vec![consumer], ..HeartbeatData::default() };
+    let beat = HeartbeatData {
+        client_id: "c".into(),
+        consumer_data_set: vec![consumer],
+        heartbeat_fingerprint,
+        ..HeartbeatData::default()
+    };
     assert_eq!(client.command(34, &[], &beat.encode()).await.code, 0);
 }
 
@@ -189,6 +203,9 @@ async fn subscriptions_of_heartbeats_filter_with_rocketmqs_codes() {
     assert_eq!(found.bodies(), ["b2", "b3"], "{found:?}");
     let newer = client.ask(11, &pull_of(6), b"").await;
     assert_eq!(newer.code, ResponseCode::FilterDataNotLatest.number(), "{newer:?}");
+    // A client that sends fingerprints does not tell of versions that it raised.
+    beat(&mut client, "T", ("SQL92", "n >= 2", 5), 77).await;
+    assert_eq!(client.ask(11, &pull_of(6), b"").await.bodies(), ["b2", "b3"]);
     heartbeat(&mut client, "T", ("SQL92", "n = 1", 6)).await;
     assert_eq!(client.ask(11, &pull_of(6), b"").await.bodies(), ["b1"]);
     heartbeat(&mut client, "T", ("SQL92", "n = ", 7)).await;

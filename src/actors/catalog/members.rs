@@ -143,6 +143,7 @@ impl Members {
         let state = self.states.entry(group.clone()).or_default();
         state.fingerprint = fingerprint.or(state.fingerprint);
         let before = state.subscriptions.clone();
+        state.subscriptions.fingerprinted = state.fingerprint.is_some_and(|fingerprint| fingerprint != 0);
         state.subscriptions.consume_type = consumer.consume_type;
         state.subscriptions.model = consumer.model;
         state.subscriptions.from = consumer.from;

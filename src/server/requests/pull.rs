@@ -174,7 +174,6 @@ fn subscribed(
         let tags = (!subscription.codes().is_empty()).then_some(subscription);
         return Ok(Wish { tags, ..Wish::default() });
     }
-    // An older expression would let through what the newer one does not, and the other way round.
     let wish = resolved(&subscription.expression_type, &subscription.expression, group, (doors, config));
     let wish = wish.map_err(|error| match error {
         Unusable::NotAllowed(_) => Refusal::new(ResponseCode::SystemError.number(), error.to_string()),
@@ -183,7 +182,10 @@ fn subscribed(
             Refusal::new(ResponseCode::FilterDataNotExist.number(), remark)
         }
     })?;
-    if subscription.version < header.sub_version {
+    // An older expression would pass over what a newer one wants.
+    let fingerprinted =
+        || doors.members.subscriptions.group(&header.consumer_group).is_some_and(|group| group.fingerprinted);
+    if subscription.version < header.sub_version && !fingerprinted() {
         let remark = "the consumer's consumer filter data not latest";
         return Err(Refusal::new(ResponseCode::FilterDataNotLatest.number(), remark));
     }
