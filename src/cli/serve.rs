@@ -10,7 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{NamesrvAddress, Settings, TlsMode};
 use crate::server::Fatal;
-use crate::server::broker::{Broker, StartError, raise_descriptor_limit};
+use crate::server::broker::{Broker, StartError};
+use crate::server::descriptors;
 use crate::server::namesrv::NameServer;
 use crate::server::tree::small_runtime;
 
@@ -22,7 +23,7 @@ const FATAL_STATUS: i32 = 70;
 /// # Errors
 /// When a role cannot start; nothing was changed on disk then.
 pub fn run(settings: Settings) -> Result<(), StartError> {
-    raise_descriptor_limit();
+    descriptors::raise_limit();
     let system = System::with_tokio_rt(small_runtime);
     system.block_on(async move {
         let mut signals = StopSignals::hear();

@@ -343,18 +343,3 @@ fn catalog(
         address,
     })
 }
-
-/// Connections that a process may have open at once are bounded by its file descriptors: takes as many as it may.
-pub fn raise_descriptor_limit() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` outlives both calls, which read and write nothing else.
-    let raised = unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0
-        }
-    };
-    if !raised {
-        tracing::warn!("the limit of open files cannot be raised; it bounds how many clients can connect");
-    }
-}

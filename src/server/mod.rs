@@ -1,6 +1,7 @@
 //! The doors: sessions, request handlers, and the tree that starts and stops everything.
 
 pub mod broker;
+pub mod descriptors;
 pub mod doors;
 pub mod extending;
 pub mod filters;

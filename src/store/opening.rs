@@ -29,6 +29,8 @@ pub struct StoreSettings {
     pub log_dir: PathBuf,
     pub segment_bytes: u64,
     pub queue_file_bytes: u64,
+    /// Files of busy ConsumeQueues that may be open at once.
+    pub queue_files_open: usize,
     /// `None` when there is to be no key index.
     pub index: Option<IndexSizes>,
     pub check_crc: bool,
@@ -123,7 +125,9 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
         checkpoint = Checkpoint { dispatched: from, ours: true, ..checkpoint };
         make_again(settings, &odd, (&checkpoint_file, &checkpoint))?;
     }
-    let mut queue_files = QueueFiles::new(settings.root.clone(), settings.queue_file_bytes).on(&settings.disk);
+    let mut queue_files = QueueFiles::new(settings.root.clone(), settings.queue_file_bytes)
+        .on(&settings.disk)
+        .keeping_open(settings.queue_files_open);
     let mut index =
         settings.index.map(|sizes| KeyIndex::open(&settings.root.join("index"), sizes, &settings.disk)).transpose()?;
     let lost_from = keys_lost_from(&checkpoint, crashed);

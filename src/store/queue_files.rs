@@ -9,7 +9,7 @@ use super::disk::{self, Disk};
 use super::{StoreError, file_name, sequence};
 use crate::protocol::names::{QueueKey, QueueOffset, Topic};
 
-/// Files that stay open between writes.
+/// Files that stay open between writes where nothing else is said.
 const OPEN_FILES_MAX: usize = 256;
 
 /// Writes entries where they belong; keeps the files of busy queues open.
@@ -18,6 +18,7 @@ pub struct QueueFiles {
     root: PathBuf,
     file_bytes: u64,
     open: HashMap<Place, OpenFile>,
+    open_max: usize,
     /// Files that were closed before they were synced.
     unsynced: HashSet<Place>,
     /// Counts uses, to tell the file that was used longest ago.
@@ -47,6 +48,7 @@ impl QueueFiles {
             root,
             file_bytes,
             open: HashMap::new(),
+            open_max: OPEN_FILES_MAX,
             unsynced: HashSet::new(),
             clock: 0,
             rested_at: 0,
@@ -61,6 +63,12 @@ impl QueueFiles {
         Self { disk: disk.clone(), ..self }
     }
 
+    /// The same files, of which so many of busy queues may be open at once, and never fewer than a few hundred.
+    #[must_use]
+    pub fn keeping_open(self, files: usize) -> Self {
+        Self { open_max: files.max(OPEN_FILES_MAX), ..self }
+    }
+
     /// Writes whole `entries` of a queue from offset `from` on.
     ///
     /// # Errors
@@ -71,10 +79,7 @@ impl QueueFiles {
         while !rest.is_empty() {
             let base = position - position % self.file_bytes;
             let (now, later) = rest.split_at(rest.len().min((base + self.file_bytes - position) as usize));
-            let dir = queue_dir(&self.root, key);
-            let disk = self.disk.clone();
-            let file = self.file(key, base, position)?;
-            disk.write(file, now, position - base).map_err(StoreError::io("cannot write to the ConsumeQueue", &dir))?;
+            self.write_to((key.clone(), base), now, position)?;
             position += now.len() as u64;
             rest = later;
         }
@@ -162,25 +167,29 @@ impl QueueFiles {
         }
     }
 
-    fn file(&mut self, key: &QueueKey, base: u64, position: u64) -> Result<&File, StoreError> {
+    fn write_to(&mut self, place: Place, bytes: &[u8], position: u64) -> Result<(), StoreError> {
         self.clock += 1;
-        let place = (key.clone(), base);
-        if !self.open.contains_key(&place) {
-            self.make_room();
-            let file = self.open_file(key, base, position)?;
-            self.open.insert(place.clone(), OpenFile { file, used: 0, dirty: false });
-        }
-        let clock = self.clock;
-        let open = self.open.entry(place).and_modify(|open| {
-            open.used = clock;
+        let at = position - place.1;
+        if let Some(open) = self.open.get_mut(&place) {
+            open.used = self.clock;
             open.dirty = true;
-        });
-        match open {
-            std::collections::hash_map::Entry::Occupied(open) => Ok(&open.into_mut().file),
-            std::collections::hash_map::Entry::Vacant(_) => {
-                Err(StoreError::format(&self.root, "a ConsumeQueue file was closed while it was written"))
-            }
+            let written = self.disk.write(&open.file, bytes, at);
+            return written.map_err(|error| self.cannot_write(&place.0, error));
         }
+        let file = self.open_file(&place.0, place.1, position)?;
+        self.disk.write(&file, bytes, at).map_err(|error| self.cannot_write(&place.0, error))?;
+        // Where more queues are busy than files may be open, those that are open stay: closing one for another would, with
+        // queues that take turns, close each just before it is wanted.
+        if self.open.len() < self.open_max {
+            self.open.insert(place, OpenFile { file, used: self.clock, dirty: true });
+        } else {
+            self.unsynced.insert(place);
+        }
+        Ok(())
+    }
+
+    fn cannot_write(&self, key: &QueueKey, error: std::io::Error) -> StoreError {
+        StoreError::io("cannot write to the ConsumeQueue", &queue_dir(&self.root, key))(error)
     }
 
     /// Closes the files that were not written since the last call; they are synced with the others.
@@ -192,17 +201,6 @@ impl QueueFiles {
     fn close(&mut self, which: impl Fn(&OpenFile) -> bool) {
         let closed = self.open.extract_if(|_, open| which(open)).filter(|(_, open)| open.dirty);
         self.unsynced.extend(closed.map(|(place, _)| place));
-    }
-
-    /// Closes the files that were used longest ago; they are synced with the others.
-    fn make_room(&mut self) {
-        if self.open.len() < OPEN_FILES_MAX {
-            return;
-        }
-        let mut used: Vec<u64> = self.open.values().map(|open| open.used).collect();
-        let (_, middle, _) = used.select_nth_unstable(OPEN_FILES_MAX / 2);
-        let middle = *middle;
-        self.close(|open| open.used < middle);
     }
 
     fn open_file(&self, key: &QueueKey, base: u64, position: u64) -> Result<File, StoreError> {

@@ -30,7 +30,7 @@ pub use child::QueueRecipe;
 
 /// Entries for which a round comes before its time: so many in all and for each queue that has some.
 const ROUND_ENTRIES_MIN: usize = 128 * 1024;
-const ROUND_ENTRIES_EACH: usize = 64;
+const ROUND_ENTRIES_EACH: usize = 32;
 /// A round that did not end after this time has lost a queue; the next one is not held up by it.
 const ROUND_PATIENCE: Duration = Duration::from_secs(10);
 /// How often queues that nobody waits for hear of their entries and write them.

@@ -24,6 +24,7 @@ use crate::actors::supervision::{End, Seat};
 use crate::actors::topic_queue::Limits;
 use crate::config::{BrokerConfig, FlushMode};
 use crate::protocol::names::LogOffset;
+use crate::server::descriptors;
 use crate::store::StoreError;
 use crate::store::disk::Disk;
 use crate::store::key_index::IndexSizes;
@@ -31,6 +32,8 @@ use crate::store::log_view::LogView;
 use crate::store::opening::{self, DirLock, Found, Opened, StoreSettings};
 use crate::store::recovery::DispatchRules;
 
+/// Files of busy ConsumeQueues that stay open, whatever the process may have.
+const QUEUE_FILES_OPEN_MAX: usize = 65_536;
 /// Time that dispatch has to reach the log's end when the broker stops.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
 
@@ -45,6 +48,8 @@ pub fn log_settings(config: &BrokerConfig) -> StoreSettings {
         log_dir: store.commit_log_dir(),
         segment_bytes: store.commit_log_segment_bytes.into(),
         queue_file_bytes: store.consume_queue_segment_bytes.into(),
+        // Most are for connections.
+        queue_files_open: (descriptors::limit() / 4).min(QUEUE_FILES_OPEN_MAX),
         index: store.key_index_enabled.then_some(sizes),
         check_crc: store.check_crc_on_recover,
         disk: Disk::default(),
