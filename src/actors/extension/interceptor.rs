@@ -125,3 +125,53 @@ impl fmt::Debug for Interceptors {
         write!(f, "Interceptors({})", self.0.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives every message this verdict, and so many verdicts too few.
+    struct Always(Verdict, usize);
+
+    impl Actor for Always {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<InterceptBatch> for Always {
+        type Result = InterceptAnswer;
+
+        fn handle(&mut self, batch: InterceptBatch, _: &mut Context<Self>) -> InterceptAnswer {
+            Ok(vec![self.0.clone(); batch.messages.len() - self.1])
+        }
+    }
+
+    async fn asked(list: Vec<(Verdict, usize)>) -> InterceptAnswer {
+        let list = list.into_iter().map(|(verdict, few)| Always(verdict, few).start().recipient());
+        let message = Incoming { topic: "T".into(), properties: Vec::new(), body: Bytes::new() };
+        Interceptors::new(list.collect()).ask(vec![message.clone(), message]).await
+    }
+
+    fn pair(name: &str) -> Vec<(String, String)> {
+        vec![(name.to_owned(), "1".to_owned())]
+    }
+
+    #[actix::test]
+    async fn verdicts_of_several_are_joined_in_order() {
+        let change = |name| (Verdict::Change { properties: pair(name) }, 0);
+        let redirect = |name| Verdict::Redirect { topic: "U".into(), properties: pair(name) };
+        let reject = Verdict::Reject { reason: "no".into() };
+        assert_eq!(asked(vec![(Verdict::Pass, 0)]).await.unwrap(), [Verdict::Pass, Verdict::Pass]);
+        let changed = asked(vec![change("a"), (Verdict::Pass, 0), change("b")]).await.unwrap();
+        assert_eq!(changed[0], Verdict::Change { properties: pair("b") });
+        // Where one sent it, it goes, whoever changes it then.
+        assert_eq!(asked(vec![(redirect("a"), 0), change("b")]).await.unwrap()[1], redirect("b"));
+        assert_eq!(asked(vec![(reject.clone(), 0), change("b")]).await.unwrap()[0], reject);
+        assert_eq!(asked(vec![change("b"), (reject.clone(), 0)]).await.unwrap()[0], reject);
+    }
+
+    #[actix::test]
+    async fn too_few_verdicts_are_none() {
+        let error = asked(vec![(Verdict::Pass, 1)]).await.unwrap_err();
+        assert!(error.to_string().contains("1 verdicts for 2 messages"), "{error}");
+    }
+}
