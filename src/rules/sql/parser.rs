@@ -10,6 +10,7 @@ use super::{DEPTH_MAX, Expression, TERMS_MAX, TEXT_BYTES_MAX};
 
 const VALUES: &str = "a property, a number, a string, TRUE, FALSE, NULL, NOT, `+`, `-` or `(`";
 const ORDERED: &str = "only a property or a number can be ordered";
+const NOT_FIRST: &str = "NOT goes with the next word only: write NOT ( … ) around a comparison";
 
 pub(super) fn compile(text: &str) -> Result<Expression, SqlError> {
     if text.len() > TEXT_BYTES_MAX {
@@ -210,7 +211,8 @@ impl<'a> Parser<'a> {
             Node::Constant(constant) => !constant.is_number(),
             node => node.is_truth(),
         };
-        if wrong { Err(self.error(at, ORDERED)) } else { Ok(()) }
+        let reason = if matches!(node, Node::Not(_)) { NOT_FIRST } else { ORDERED };
+        if wrong { Err(self.error(at, reason)) } else { Ok(()) }
     }
 
     fn string(&mut self) -> Result<&'a str, SqlError> {

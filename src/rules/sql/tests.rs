@@ -27,6 +27,7 @@ fn an_error_points_at_the_character() {
     assert!(refused("a BETWEEN 5 AND 3").reason.contains("below"));
     assert!(refused("'a' IN ('b')").reason.contains("IN"));
     assert!(refused("a = 0.0").reason.contains("write 0"));
+    assert!(refused("NOT a > 7").reason.contains("NOT ("));
     assert!(refused("a = NULL").reason.contains("IS NULL"));
 }
 

@@ -54,7 +54,7 @@ final class Filtering {
         send(cluster, topic, 0, 30);
         String[] expressions = {
             "n BETWEEN 3 AND 5 OR n > 28", "region = 'it''s south' AND TAGS = 'even' AND n < 9", "n IN ('1', '2') AND absent IS NULL",
-            "region STARTSWITH 'nor' AND NOT n > 7",
+            "region STARTSWITH 'nor' AND NOT (n > 7)",
         };
         int[][] expected = {{3, 4, 5, 29}, {2, 4, 8}, {1, 2}, {0, 3, 6}};
         for (int i = 0; i < expressions.length; i++) {
@@ -113,6 +113,7 @@ final class Filtering {
         String topic = cluster.newTopic("sqlbad", 1);
         refused(cluster, topic, "n > AND");
         refused(cluster, topic, "n BETWEEN 5 AND 3");
+        refused(cluster, topic, "NOT n > 7");
     }
 
     private static void refused(Cluster cluster, String topic, String expression) throws Exception {
