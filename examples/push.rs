@@ -10,7 +10,7 @@ use actormq::client::{
 };
 use actormq::embed::Cluster;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 type Seen = mpsc::UnboundedSender<(&'static str, String)>;
 
@@ -36,6 +36,11 @@ async fn listen(
         }
     };
     client.push_consumer(options).subscribe("orders", "new || changed").start(listener).await
+}
+
+/// How many queues of `orders` a consumer reads; there are those of its group's retry topic, too.
+async fn share(consumer: &PushConsumer) -> Result<usize, ClientError> {
+    Ok(consumer.queues().await?.iter().filter(|queue| &*queue.topic == "orders").count())
 }
 
 #[tokio::main]
@@ -69,7 +74,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
     }
     println!("shared {} and broadcast {}", shared.len(), broadcast.len());
-    println!("the first has {} queues, the second {}", first.queues().await?.len(), second.queues().await?.len());
+
+    // The topic came after the consumers, and each finds it when it looks for it: the shares stand a moment later.
+    let mut shares = (0, 0);
+    while shares.0 + shares.1 != 4 || shares.1 == 0 {
+        sleep(Duration::from_millis(20)).await;
+        shares = (share(&first).await?, share(&second).await?);
+    }
+    println!("the first has {} queues, the second {}", shares.0, shares.1);
 
     // Each waits for its listeners and commits.
     for consumer in [first, second, everything] {

@@ -228,6 +228,7 @@ async fn serve(
 
 /// A name server and a broker that run in this process. Dropping it stops both in order and waits for that, which
 /// blocks the calling thread for some milliseconds; [`Cluster::shutdown`] does not block.
+#[must_use = "servers end when their cluster is dropped"]
 #[derive(Debug)]
 pub struct Cluster {
     name_server: String,

@@ -11,6 +11,10 @@
 //! - [`server`]: the doors: sessions, request handlers, the supervision tree.
 //! - [`embed`]: a name server and a broker inside another program.
 //! - [`cli`]: one file per subcommand of the binary.
+//!
+//! Programs use [`client`] and [`embed`] (and of [`config`] what [`embed::ClusterOptions`] hands out); these keep what they
+//! promise. The other rooms are open for the binary, for tests that look at bytes, and for whoever builds on the source: they
+//! change from release to release.
 
 pub mod actors;
 pub mod cli;

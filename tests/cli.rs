@@ -9,6 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 mod support;
+#[path = "cli/terminal.rs"]
+mod terminal;
 
 use support::PATIENCE;
 use support::process::{Process, actormq, run};
@@ -33,12 +35,16 @@ struct Ended {
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let directory = data.path().to_str().unwrap();
         let settings = ["brokerName=broker-a", "mappedFileSizeCommitLog=1048576", "brokerIP1=127.0.0.1"];
         let mut words = vec!["standalone", "--namesrv-listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
         words.extend(["--data", directory]);
-        words.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        words.extend(settings.iter().chain(more).flat_map(|setting| ["--set", setting]));
         let process = Process::start(&words);
         let name_server = process.address("name server").to_string();
         Self { process, name_server, _data: data }
@@ -222,6 +228,119 @@ fn offsets_are_shown_and_reset() {
 }
 
 #[test]
+fn where_brokers_leave_it_to_consumers_offsets_are_reset_by_commits() {
+    let server = Server::start_with(&["useServerSideResetOffset=false"]);
+    server.says(&["topic", "create", "T", "--queues", "2"]);
+    for queue in ["0", "1"] {
+        server.says(&["send", "--topic", "T", "--body", "x", "--queue", queue, "--count", "5"]);
+    }
+    let words = ["consume", "--topic", "T", "--group", "G", "--count", "10", "--timeout", "20"];
+    assert_eq!(server.tells(&words).len(), 10);
+    let committed = || {
+        let offsets = server.tells(&["group", "offsets", "G", "--topic", "T"]);
+        offsets.iter().map(|at| at["committedOffset"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    until("all is committed", || (committed() == [5, 5]).then_some(()));
+    let reset = |words: &[&str]| {
+        let all = [&["group", "reset", "G", "--topic", "T"], words].concat();
+        server.tells(&all).iter().map(|queue| queue["offset"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((reset(&["--to", "first"]), committed()), (vec![0, 0], vec![0, 0]));
+    assert_eq!((reset(&["--to", "last"]), committed()), (vec![5, 5], vec![5, 5]));
+    assert_eq!((reset(&["--to-offset", "2", "--queue", "1"]), committed()), (vec![2], vec![5, 2]));
+    assert_eq!((reset(&["--to", "1000"]), committed()), (vec![0, 0], vec![0, 0]));
+    assert_eq!(server.tells(&words).len(), 10, "the reset holds for whoever consumes next");
+}
+
+/// A name server and two brokers, each a process of its own.
+struct Fleet {
+    brokers: Vec<Process>,
+    _name_server: Process,
+    address: String,
+    _data: Vec<TempDir>,
+}
+
+impl Fleet {
+    fn start() -> Self {
+        let mut data: Vec<TempDir> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+        let directory = |at: usize| data[at].path().to_str().unwrap().to_owned();
+        let name_server = Process::start(&["namesrv", "--listen", "127.0.0.1:0", "--data", &directory(2)]);
+        let address = name_server.address("name server").to_string();
+        let start = |(at, name): (usize, &str)| {
+            let directory = directory(at);
+            let words = ["broker", "-n", &address, "--listen", "127.0.0.1:0", "--data", &directory, "--name", name];
+            let settings = ["mappedFileSizeCommitLog=1048576", "brokerIP1=127.0.0.1"];
+            Process::start(&words.into_iter().chain(settings.iter().flat_map(|s| ["--set", s])).collect::<Vec<_>>())
+        };
+        let brokers = ["broker-a", "broker-b"].into_iter().enumerate().map(start).collect();
+        let listed = || call_at(&address, &["cluster", "--json"]).out.lines().count();
+        until("both brokers are registered", || (listed() == 2).then_some(()));
+        data.reverse();
+        Self { brokers, _name_server: name_server, address, _data: data }
+    }
+
+    #[track_caller]
+    fn tells(&self, words: &[&str]) -> Vec<Value> {
+        let ended = call_at(&self.address, &[words, &["--json"]].concat());
+        assert_eq!((ended.status, ended.err.as_str()), (0, ""), "{words:?} said {}", ended.out);
+        ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+#[test]
+fn with_several_brokers_all_are_asked_or_the_one_that_is_named() {
+    let fleet = Fleet::start();
+    let made = fleet.tells(&["topic", "create", "T", "--queues", "2"]);
+    assert_eq!(made[0]["brokers"], serde_json::json!(["broker-a", "broker-b"]));
+    fleet.tells(&["topic", "update", "T", "--queues", "3", "--broker", "broker-b"]);
+    let queues = || {
+        let shown = &fleet.tells(&["topic", "show", "T"])[0];
+        let of = |at: usize| shown["brokers"][at]["config"]["readQueueNums"].as_i64().unwrap();
+        ((of(0), of(1)), shown["queues"].as_array().unwrap().len(), shown["messages"].as_i64().unwrap())
+    };
+    assert_eq!(queues(), ((2, 3), 5, 0));
+    let sent = fleet.tells(&["send", "--topic", "T", "--body", "x", "--count", "10"]);
+    let of_b = sent.iter().filter(|receipt| receipt["brokerName"] == "broker-b").count();
+    assert_eq!((of_b, queues().2), (6, 10), "each of the five queues in turn");
+    let words = ["consume", "--topic", "T", "--group", "G", "--count", "10", "--timeout", "20"];
+    assert_eq!(fleet.tells(&words).len(), 10);
+    let lag = || fleet.tells(&["group", "lag", "G", "--topic", "T"])[0]["lag"].as_i64().unwrap();
+    until("all is committed", || (lag() == 0).then_some(()));
+    assert_eq!(fleet.tells(&["group", "offsets", "G", "--topic", "T"]).len(), 5);
+    let to_first = ["group", "reset", "G", "--topic", "T", "--to", "first"];
+    assert_eq!(fleet.tells(&[&to_first[..], &["--broker", "broker-a"]].concat()).len(), 2);
+    assert_eq!(lag(), 4, "only that one's queues");
+    assert_eq!((fleet.tells(&to_first).len(), lag()), (5, 10));
+    let offset_id = sent.iter().find(|receipt| receipt["brokerName"] == "broker-b").unwrap();
+    let found = fleet.tells(&["message", "id", offset_id["offsetMsgId"].as_str().unwrap()]);
+    assert_eq!((&found[0]["brokerName"], &found[0]["msgId"]), (&"broker-b".into(), &offset_id["msgId"]));
+
+    fleet.tells(&["group", "create", "H", "--broker", "broker-b"]);
+    let listed = fleet.tells(&["group", "list"]);
+    let of_h = listed.iter().find(|group| group["group"] == "H").unwrap();
+    assert_eq!(of_h["brokers"], serde_json::json!(["broker-b"]));
+    let which = call_at(&fleet.address, &["broker", "config", "--set", "longPollingEnable=false"]);
+    assert_eq!(which.status, 2);
+    assert!(which.err.contains("which of the brokers broker-a broker-b? say --broker NAME"), "{}", which.err);
+    fleet.tells(&["broker", "config", "--set", "longPollingEnable=false", "--broker", "broker-a"]);
+    let settings = fleet.tells(&["broker", "config", "longPollingEnable"]);
+    let held: Vec<&Value> = settings.iter().map(|of| &of["settings"]["longPollingEnable"]).collect();
+    assert_eq!(held, ["false", "true"]);
+
+    // One that is there and says nothing: what needs it fails, what does not goes on.
+    fleet.brokers[1].signal(libc::SIGSTOP);
+    assert_eq!(call_at(&fleet.address, &["topic", "create", "U"]).status, 3);
+    fleet.tells(&["broker", "config", "longPollingEnable", "--broker", "broker-a"]);
+    let cluster = call_at(&fleet.address, &["cluster"]);
+    assert_eq!(cluster.status, 3);
+    assert!(cluster.out.contains("V5_5_0") && cluster.out.contains("no answer"), "{}", cluster.out);
+    fleet.brokers[1].signal(libc::SIGCONT);
+    until("it answers again", || (call_at(&fleet.address, &["cluster"]).status == 0).then_some(()));
+    fleet.tells(&["topic", "delete", "T"]);
+    assert_eq!(call_at(&fleet.address, &["topic", "show", "T"]).status, 1);
+}
+
+#[test]
 fn messages_are_found_by_id_key_and_offset() {
     let server = Server::start();
     let words = ["send", "--topic", "T", "--body", "hello", "--key", "k1", "--key", "k2", "--tag", "t", "--queue", "1"];
@@ -374,6 +493,25 @@ fn consuming_has_places_to_begin_and_forms() {
 }
 
 #[test]
+fn a_follower_that_is_told_to_stop_commits_what_it_printed() {
+    let server = Server::start();
+    for (signal, name) in [(libc::SIGINT, "interrupted"), (libc::SIGTERM, "terminated")] {
+        server.says(&["topic", "create", name, "--queues", "1"]);
+        server.says(&["send", "--topic", name, "--body", "x"]);
+        let words = ["consume", "--topic", name, "--group", name, "--follow", "-n", &server.name_server];
+        let mut follower = actormq(&words).spawn().unwrap();
+        let mut first = [0; 1];
+        follower.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        // SAFETY: the process is a child of this one, which was not waited for yet.
+        assert_eq!(unsafe { libc::kill(follower.id() as i32, signal) }, 0);
+        let status = follower.wait().unwrap();
+        assert_eq!(status.code(), Some(0), "{status}");
+        let offsets = server.tells(&["group", "offsets", name, "--topic", name]);
+        assert_eq!(offsets[0]["committedOffset"], 1, "{offsets:?}");
+    }
+}
+
+#[test]
 fn top_prints_one_table_without_a_terminal() {
     let server = Server::start();
     server.send("T", "7");
@@ -474,6 +612,43 @@ fn nobody_answers_and_the_error_says_what_to_do() {
         assert!(ended.err.contains(advice), "{words:?}: {}", ended.err);
         assert_eq!(call_at("nonsense", words).status, 2, "{words:?}");
     }
+}
+
+#[test]
+fn every_command_speaks_tls() {
+    let server = Server::start_with(&["tls.server.mode=enforcing"]);
+    let calls: &[&[&str]] = &[
+        &["topic", "create", "T"],
+        &["topic", "update", "T", "--queues", "1"],
+        &["topic", "show", "T"],
+        &["topic", "list"],
+        &["send", "--topic", "T", "--body", "x", "--key", "k"],
+        &["consume", "--topic", "T", "--group", "G", "--count", "1", "--timeout", "20"],
+        &["group", "create", "H"],
+        &["group", "update", "H", "--retries", "1"],
+        &["group", "show", "G"],
+        &["group", "list"],
+        &["group", "offsets", "G"],
+        &["group", "lag", "G"],
+        &["group", "reset", "G", "--topic", "T", "--to", "first"],
+        &["group", "delete", "H"],
+        &["message", "offset", "0", "--topic", "T", "--queue", "0"],
+        &["cluster"],
+        &["broker", "config", "brokerName"],
+        &["top", "--once"],
+        &["topic", "delete", "T"],
+    ];
+    for words in calls {
+        let told = server.tells(&[*words, &["--tls-insecure"]].concat());
+        assert!(!told.is_empty(), "{words:?}");
+    }
+    assert_eq!(server.call(&["connections", "--tls-insecure"]).status, 0);
+    let plain = server.call(&["cluster"]);
+    assert_eq!(plain.status, 3, "{}", plain.err);
+    let unknown = server.call(&["cluster", "--tls"]);
+    assert_eq!(unknown.status, 3, "{}", unknown.err);
+    let nowhere = server.call(&["cluster", "--tls-ca", "/there/is/no/such/file"]);
+    assert_eq!(nowhere.status, 2, "{}", nowhere.err);
 }
 
 #[test]

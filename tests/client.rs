@@ -23,6 +23,8 @@ mod examples;
 mod gathering;
 #[path = "client/members.rs"]
 mod members;
+#[path = "client/misfortunes.rs"]
+mod misfortunes;
 #[path = "client/our_servers.rs"]
 mod our_servers;
 #[path = "client/producers.rs"]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::admin::{Admin, Place};
 use crate::client::{Client, ClientError, ClientOptions, NAME_SERVER, TlsOptions};
@@ -173,10 +174,26 @@ impl Failure {
         let colour = err.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let name = if colour { "\x1b[1;31mactormq:\x1b[0m" } else { "actormq:" };
         // Nobody is left to hear of a closed standard error.
-        let _ = match self.advice() {
-            Some(advice) => writeln!(err, "{name} {self}; {advice}"),
-            None => writeln!(err, "{name} {self}"),
+        let _ = match (self, self.advice()) {
+            // The library cannot name the commands that help.
+            (Self::Client(ClientError::TopicNotFound { topic }), _) => {
+                let advice = format!("make it with `actormq topic create {topic}`, or see `actormq topic list`");
+                writeln!(err, "{name} topic {topic} does not exist: {advice}")
+            }
+            (_, Some(advice)) => writeln!(err, "{name} {self}; {advice}"),
+            (_, None) => writeln!(err, "{name} {self}"),
         };
+    }
+}
+
+/// Ends when somebody tells this process to stop: at the keyboard, or as keepers of services do.
+pub async fn told_to_stop() {
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
     }
 }
 

@@ -149,6 +149,8 @@ async fn print_all(
     messages: &mut mpsc::Receiver<Handed>,
 ) -> Result<(), Failure> {
     let begun = Instant::now();
+    // One for the whole way: a signal that comes while a message is printed must not be missed.
+    let mut stopped = std::pin::pin!(connect::told_to_stop());
     let mut seen = 0;
     loop {
         let out_of_time = async {
@@ -171,7 +173,7 @@ async fn print_all(
                 }
             }
             () = out_of_time => return too_late(args, seen),
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            () = &mut stopped => return Ok(()),
             () = sleep(QUIET), if !args.follow && args.count.is_none() => {
                 let waits = args.timeout.is_some() && seen == 0;
                 if !waits && consumer.lag().await? == Some(0) {

@@ -9,6 +9,7 @@ use crate::remoting::lookup::LookupError;
 
 /// Why a client could not do what was asked. Cheap to clone: several callers may wait for the same thing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// An option that cannot be used; nothing was started.
     #[error("the client option {option} cannot be used: {reason}")]
@@ -76,6 +77,7 @@ impl Access {
 
 /// What is wrong with a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MessageError {
     #[error("its body is empty")]
     EmptyBody,

@@ -176,6 +176,7 @@ pub enum SendStatus {
 
 /// What the broker said of a message that it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SendReceipt {
     pub status: SendStatus,
     /// The unique key that the client gave the message; of a batch, the keys joined by commas.

@@ -110,6 +110,9 @@ pub use self::produce::producer_options::{Gather, ProducerOptions, Target};
 pub use self::route::NEW_TOPIC_QUEUES;
 use self::routes::Purpose;
 pub use crate::protocol::compression::Compression;
+pub use crate::protocol::names::NameError;
+pub use crate::remoting::error::ChannelError;
+pub use crate::remoting::lookup::LookupError;
 pub use crate::remoting::tls::{Identity, ServerCheck, TlsOptions};
 pub use crate::rules::assignment::{AssignmentError, MessageQueue, Rooms, Strategy};
 

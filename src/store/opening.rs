@@ -106,6 +106,12 @@ impl DirLock {
     }
 }
 
+fn queue_files(settings: &StoreSettings) -> QueueFiles {
+    QueueFiles::new(settings.root.clone(), settings.queue_file_bytes)
+        .on(&settings.disk)
+        .keeping_open(settings.queue_files_open)
+}
+
 /// Opens the store: afterwards the log ends with a whole record, and queues and index hold just the log's records.
 ///
 /// # Errors
@@ -125,9 +131,7 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
         checkpoint = Checkpoint { dispatched: from, ours: true, ..checkpoint };
         make_again(settings, &odd, (&checkpoint_file, &checkpoint))?;
     }
-    let mut queue_files = QueueFiles::new(settings.root.clone(), settings.queue_file_bytes)
-        .on(&settings.disk)
-        .keeping_open(settings.queue_files_open);
+    let mut queue_files = queue_files(settings);
     let mut index =
         settings.index.map(|sizes| KeyIndex::open(&settings.root.join("index"), sizes, &settings.disk)).transpose()?;
     let lost_from = keys_lost_from(&checkpoint, crashed);

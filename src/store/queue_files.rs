@@ -12,6 +12,9 @@ use crate::protocol::names::{QueueKey, QueueOffset, Topic};
 /// Files that stay open between writes where nothing else is said.
 const OPEN_FILES_MAX: usize = 256;
 
+/// Files that are synced in one go.
+const SYNC_FILES: usize = 256;
+
 /// Writes entries where they belong; keeps the files of busy queues open.
 #[derive(Debug)]
 pub struct QueueFiles {
@@ -32,6 +35,10 @@ pub struct QueueFiles {
 
 /// A queue, and the position in it at which a file begins.
 type Place = (QueueKey, u64);
+
+/// Files that are to be synced.
+#[derive(Debug)]
+pub struct Unsynced(Vec<Place>);
 
 #[derive(Debug)]
 struct OpenFile {
@@ -86,37 +93,59 @@ impl QueueFiles {
         Ok(())
     }
 
-    /// Waits until everything written since the last call is on the disk.
+    /// Waits until everything written up to now is on the disk.
     ///
     /// # Errors
     /// When the disk fails, and ever after: what was not synced then may be lost, though it is read.
     pub fn sync(&mut self) -> Result<(), StoreError> {
+        let mut all = self.unsynced();
+        while !self.sync_some(&mut all)? {}
+        Ok(())
+    }
+
+    /// What is written and not known to be on the disk, for [`Self::sync_some`].
+    #[must_use]
+    pub fn unsynced(&self) -> Unsynced {
+        let open = self.open.iter().filter(|(place, open)| open.dirty && !self.unsynced.contains(*place));
+        Unsynced(open.map(|(place, _)| place).chain(&self.unsynced).cloned().collect())
+    }
+
+    /// Syncs a few files of `left`, and takes them out; true when none is left, and everything is on the disk that was
+    /// written before `left` was asked for.
+    ///
+    /// # Errors
+    /// As [`Self::sync`].
+    pub fn sync_some(&mut self, left: &mut Unsynced) -> Result<bool, StoreError> {
         if self.lost {
             return Err(StoreError::format(&self.root.join("consumequeue"), "a file could not be synced before"));
         }
-        let synced = self.sync_all();
+        let some = left.0.split_off(left.0.len().saturating_sub(SYNC_FILES));
+        let synced = self.sync_these(&some);
         self.lost |= synced.is_err();
-        synced
+        synced.map(|()| left.0.is_empty())
     }
 
-    fn sync_all(&mut self) -> Result<(), StoreError> {
-        for open in self.open.values().filter(|open| open.dirty) {
-            disk::begin_sync(&open.file);
+    fn sync_these(&mut self, places: &[Place]) -> Result<(), StoreError> {
+        for place in places {
+            match self.open.get(place) {
+                Some(open) => disk::begin_sync(&open.file),
+                None => self.closed(place, |file| {
+                    disk::begin_sync(file);
+                    Ok(())
+                })?,
+            }
         }
-        for place in &self.unsynced {
-            self.closed(place, |file| {
-                disk::begin_sync(file);
-                Ok(())
-            })?;
+        for place in places {
+            match self.open.get_mut(place) {
+                Some(open) => {
+                    let synced = self.disk.sync_file(&open.file);
+                    synced.map_err(StoreError::io("cannot sync", &queue_dir(&self.root, &place.0)))?;
+                    open.dirty = false;
+                }
+                None => self.closed(place, |file| self.disk.sync_file(file))?,
+            }
+            self.unsynced.remove(place);
         }
-        for ((key, _), open) in self.open.iter_mut().filter(|(_, open)| open.dirty) {
-            self.disk.sync_file(&open.file).map_err(StoreError::io("cannot sync", &queue_dir(&self.root, key)))?;
-            open.dirty = false;
-        }
-        for place in &self.unsynced {
-            self.closed(place, |file| self.disk.sync_file(file))?;
-        }
-        self.unsynced.clear();
         Ok(())
     }
 

@@ -117,6 +117,15 @@ impl Cluster {
         });
     }
 
+    /// Takes a broker out of the routes, and tells its address; it still serves.
+    pub fn hide(&self, broker: &str) -> String {
+        self.with(|state| state.brokers.remove(broker).unwrap())
+    }
+
+    pub fn show(&self, broker: &str, address: String) {
+        self.with(|state| state.brokers.insert(broker.to_owned(), address));
+    }
+
     /// Stores a message as a broker would, and wakes who waits.
     pub fn store(&self, broker: &str, topic: &str, queue: u32, body: &str, properties: &str) -> usize {
         let offset = self.with(|state| {

@@ -14,8 +14,9 @@ use super::QueueSlot;
 use super::flusher::QueuesWritten;
 use crate::actors::Stop;
 use crate::protocol::names::{LogOffset, QueueKey, QueueOffset, Topic};
+use crate::store::StoreError;
 use crate::store::births::TopicBirths;
-use crate::store::queue_files::QueueFiles as Files;
+use crate::store::queue_files::{QueueFiles as Files, Unsynced};
 
 /// Queue files are synced, and the checkpoint may move, after each round that ends so long after the last sync.
 const SYNC_INTERVAL: Duration = Duration::from_millis(500);
@@ -89,10 +90,20 @@ pub struct QueueFiles {
     /// Written but not yet synced: what to tell the flusher then.
     unsynced: HashMap<usize, LogOffset>,
     sync_at: Instant,
+    syncing: Option<Syncing>,
     close_at: Instant,
     /// The disk fails, and that was said.
     refused: bool,
     unsynced_said: bool,
+}
+
+/// A sync that goes on between writes, a few files at a time: entries of many queues would else gather in memory
+/// meanwhile.
+struct Syncing {
+    left: Unsynced,
+    /// What holds when it is over.
+    upto: HashMap<usize, LogOffset>,
+    took: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -120,6 +131,7 @@ impl QueueFiles {
             rounds: HashMap::new(),
             unsynced: HashMap::new(),
             sync_at: Instant::now() + SYNC_INTERVAL,
+            syncing: None,
             close_at: Instant::now() + CLOSE_INTERVAL,
             refused: false,
             unsynced_said: false,
@@ -158,7 +170,7 @@ impl QueueFiles {
         (progress.number == id.number).then_some(progress)
     }
 
-    fn settle(&mut self, id: RoundId) {
+    fn settle(&mut self, id: RoundId, ctx: &mut Context<Self>) {
         let Some(progress) = self.progress(id) else { return };
         let Some((_, upto)) = progress.expected.filter(|(queues, _)| *queues == progress.written) else { return };
         let failed = std::mem::take(&mut progress.failed);
@@ -173,26 +185,45 @@ impl QueueFiles {
             self.files.close_unused();
             self.close_at = now + CLOSE_INTERVAL;
         }
-        if now >= self.sync_at {
-            self.sync();
+        if now >= self.sync_at && self.syncing.is_none() {
+            let (left, upto) = (self.files.unsynced(), std::mem::take(&mut self.unsynced));
+            self.syncing = Some(Syncing { left, upto, took: Duration::ZERO });
+            self.sync_some(ctx);
         }
     }
 
-    fn sync(&mut self) {
+    /// Goes on syncing, then lets writes have their turn.
+    fn sync_some(&mut self, ctx: &mut Context<Self>) {
+        let Some(mut syncing) = self.syncing.take() else { return };
         let began = Instant::now();
-        match self.files.sync() {
-            Ok(()) => {
-                for (arbiter, upto) in self.unsynced.drain() {
-                    self.flusher.do_send(QueuesWritten { arbiter, upto });
-                }
+        let done = self.files.sync_some(&mut syncing.left);
+        let took = began.elapsed();
+        syncing.took += took;
+        match done {
+            Ok(false) => {
+                self.syncing = Some(syncing);
+                ctx.run_later(took, Self::sync_some);
             }
-            Err(error) if !std::mem::replace(&mut self.unsynced_said, true) => tracing::error!(
+            Ok(true) => self.synced(syncing.upto, syncing.took),
+            Err(error) => self.not_synced(&error),
+        }
+    }
+
+    fn synced(&mut self, upto: HashMap<usize, LogOffset>, took: Duration) {
+        for (arbiter, upto) in upto {
+            self.flusher.do_send(QueuesWritten { arbiter, upto });
+        }
+        self.sync_at = Instant::now() + SYNC_INTERVAL.max(took * SYNC_SHARE);
+    }
+
+    fn not_synced(&mut self, error: &StoreError) {
+        if !std::mem::replace(&mut self.unsynced_said, true) {
+            tracing::error!(
                 %error,
                 "the ConsumeQueues cannot be synced; the next start reads the log from here on: look at the disk"
-            ),
-            Err(_) => {}
+            );
         }
-        self.sync_at = Instant::now() + SYNC_INTERVAL.max(began.elapsed() * SYNC_SHARE);
+        self.sync_at = Instant::now() + SYNC_INTERVAL;
     }
 }
 
@@ -203,7 +234,7 @@ impl Actor for QueueFiles {
 impl Handler<WriteEntries> for QueueFiles {
     type Result = ();
 
-    fn handle(&mut self, message: WriteEntries, _: &mut Self::Context) {
+    fn handle(&mut self, message: WriteEntries, ctx: &mut Self::Context) {
         let written = message.entries.is_empty() || self.write(&message);
         if let Some(progress) = self.progress(message.round) {
             progress.written += 1;
@@ -211,18 +242,18 @@ impl Handler<WriteEntries> for QueueFiles {
                 progress.failed.push(message.slot);
             }
         }
-        self.settle(message.round);
+        self.settle(message.round, ctx);
     }
 }
 
 impl Handler<Round> for QueueFiles {
     type Result = ();
 
-    fn handle(&mut self, round: Round, _: &mut Self::Context) {
+    fn handle(&mut self, round: Round, ctx: &mut Self::Context) {
         if let Some(progress) = self.progress(round.id) {
             progress.expected = Some((round.queues, round.upto));
         }
-        self.settle(round.id);
+        self.settle(round.id, ctx);
     }
 }
 
@@ -239,6 +270,11 @@ impl Handler<Stop> for QueueFiles {
     type Result = ();
 
     fn handle(&mut self, _: Stop, _: &mut Self::Context) {
-        self.sync();
+        let mut upto = self.syncing.take().map(|syncing| syncing.upto).unwrap_or_default();
+        upto.extend(self.unsynced.drain());
+        match self.files.sync() {
+            Ok(()) => self.synced(upto, Duration::ZERO),
+            Err(error) => self.not_synced(&error),
+        }
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, interval};
 use self::play::Play;
 use self::screen::Screen;
 use self::stage::Stage;
-use super::connect::{Failure, finish};
+use super::connect::{Failure, finish, told_to_stop};
 use super::shown;
 use crate::server::tree::small_runtime;
 
@@ -47,7 +47,7 @@ async fn watch(args: &DemoArgs) -> Result<(), Failure> {
     let watched = tokio::select! {
         watched = play_and_show(args, &stage) => watched,
         // Told to stop: the stage is taken down all the same.
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        () = told_to_stop() => Ok(()),
     };
     stage.take_down().await;
     watched

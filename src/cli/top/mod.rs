@@ -16,7 +16,7 @@ use self::keys::{Key, Keys};
 use self::picture::Picture;
 use self::sample::Sample;
 use self::view::View;
-use super::connect::{self, Failure, ServerAddresses, with_admin};
+use super::connect::{self, Failure, ServerAddresses, told_to_stop, with_admin};
 use super::shown;
 use crate::client::admin::Admin;
 
@@ -73,9 +73,11 @@ async fn watch(args: &TopArgs, admin: &Admin) -> Result<(), Failure> {
     let mut keys = Keys::hear();
     let mut looks = interval(Duration::from_secs_f64(args.interval));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stopped = std::pin::pin!(told_to_stop());
     loop {
         view.draw()?;
         tokio::select! {
+            () = &mut stopped => return Ok(()),
             key = keys.next() => match key {
                 Some(Key::Quit) | None => return Ok(()),
                 Some(key) => view.press(key),

@@ -44,6 +44,7 @@ use crate::rules::assignment::MessageQueue;
 /// What was given is committed from time to time by itself, see [`PullOptions::auto_commit`]; a message counts as
 /// consumed when the next one is asked for.
 #[derive(Debug)]
+#[must_use = "a consumer that is dropped leaves its group"]
 pub struct PullConsumer {
     core: Arc<Hub>,
     options: Arc<PullOptions>,

@@ -172,6 +172,7 @@ async fn open_local(core: &Hub, options: &PushOptions) -> Result<Option<LocalOff
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "a consumer that is dropped stops"]
 pub struct PushConsumer {
     core: Arc<Hub>,
     options: Arc<PushOptions>,

@@ -36,6 +36,7 @@ use crate::rules::assignment::MessageQueue;
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "messages are sent only when it is told to"]
 #[derive(Debug)]
 pub struct Producer {
     courier: Arc<Courier>,
