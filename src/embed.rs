@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use actix::{Actor, Context, Handler, Recipient};
 use actix_rt::System;
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
@@ -36,6 +37,7 @@ use crate::client::{Client, ClientError, ClientOptions};
 use crate::config::{BrokerConfig, NamesrvAddress, NamesrvConfig};
 use crate::server::Fatal;
 use crate::server::broker::{Broker, StartError};
+use crate::server::extending::{Additions, BrokerEvent, FilterBatch, InterceptBatch};
 use crate::server::namesrv::NameServer;
 use crate::server::tree::small_runtime;
 
@@ -85,6 +87,7 @@ pub struct ClusterOptions {
     broker: BrokerConfig,
     namesrv: NamesrvConfig,
     directory: Option<PathBuf>,
+    additions: Additions,
 }
 
 impl Default for ClusterOptions {
@@ -105,7 +108,7 @@ impl ClusterOptions {
         broker.store.key_index_entries = INDEX_SLOTS * 4;
         namesrv.network.bind_address = [127, 0, 0, 1].into();
         namesrv.network.listen_port = 0;
-        Self { broker, namesrv, directory: None }
+        Self { broker, namesrv, directory: None, additions: Additions::default() }
     }
 
     /// Keeps the data in `directory`, which stays when the cluster ends; started again there, it has its messages. A
@@ -123,6 +126,33 @@ impl ClusterOptions {
     /// Changes the name server's settings.
     pub fn name_server(mut self, change: impl FnOnce(&mut NamesrvConfig)) -> Self {
         change(&mut self.namesrv);
+        self
+    }
+
+    /// Gives the broker a filter that runs already: see [`crate::server::extending::BrokerBuilder::filter`].
+    pub fn filter(mut self, name: impl Into<String>, actor: impl Into<Recipient<FilterBatch>>) -> Self {
+        self.additions.filter(name, actor.into());
+        self
+    }
+
+    /// Gives the broker a filter that it starts by `recipe` on a thread of its own, and again whenever it ends.
+    pub fn filter_kept<A>(mut self, name: impl Into<String>, recipe: impl Fn() -> A + Send + Sync + 'static) -> Self
+    where
+        A: Actor<Context = Context<A>> + Handler<FilterBatch>,
+    {
+        self.additions.filter_kept(name, recipe);
+        self
+    }
+
+    /// Gives the broker an actor that sees messages before they are stored.
+    pub fn interceptor(mut self, actor: impl Into<Recipient<InterceptBatch>>) -> Self {
+        self.additions.interceptor(actor.into());
+        self
+    }
+
+    /// Gives the broker an actor that hears of appends, deliveries and changes of groups.
+    pub fn listener(mut self, actor: impl Into<Recipient<BrokerEvent>>) -> Self {
+        self.additions.listener(actor.into());
         self
     }
 
@@ -175,7 +205,8 @@ async fn serve(
         let name_server = NameServer::start(options.namesrv, &fatal)?;
         let mut config = options.broker;
         config.registration.namesrv_addresses.extend(NamesrvAddress::parse(&name_server.address.to_string()).ok());
-        match Broker::start(config, 1, &fatal).await {
+        let broker = Broker::builder(config).io_threads(1).fatal(fatal.clone()).with(options.additions);
+        match broker.start().await {
             Ok(broker) => Ok((name_server, broker)),
             Err(error) => {
                 name_server.stop().await;

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use actormq::protocol::record::{NewRecord, Record};
+use actormq::protocol::record::{NewRecord, Record, properties_in};
 use actormq::protocol::{batch, hash, properties};
 use actormq::store::consume_queue::Entry;
 use actormq::store::recovery::DispatchRules;
@@ -53,6 +53,7 @@ fn records_are_read_as_rocketmq_reads_them() {
         assert_eq!(said["topic"], record.topic, "{name}");
         assert_eq!(unhex(said["body"].as_str().unwrap()), record.body, "{name}");
         assert_eq!(said["properties"], map(record.properties), "{name}");
+        assert_eq!(properties_in(&bytes), Some(record.properties), "{name}");
     }
 }
 

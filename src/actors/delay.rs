@@ -34,7 +34,7 @@ use crate::actors::door::Door;
 use crate::actors::log::doors::{LogDoors, QueueError};
 use crate::actors::log::queues::ToQueue;
 use crate::actors::log::wall_clock_ms;
-use crate::actors::topic_queue::{Ask, PullAsk, PullStatus, Pulled, PulledTo};
+use crate::actors::topic_queue::{Ask, PullAsk, PullStatus, Pulled, PulledTo, Wish};
 use crate::config::{BrokerConfig, BrokerRole};
 use crate::protocol::body::offsets::DelayOffsets;
 use crate::protocol::body::version::DataVersion;
@@ -219,7 +219,8 @@ impl Delay {
         let Some((slot, key)) = self.carrier.queue(level) else { return self.later(level, ctx) };
         let reply: PulledTo = Arc::new(ctx.address().recipient());
         let from = i64::try_from(next).unwrap_or(i64::MAX);
-        let ask = Ask::Pull(PullAsk { from, count: 1, filter: None, hold: Some(WATCH), token: level as u64, reply });
+        let ask =
+            Ask::Pull(PullAsk { from, count: 1, wish: Wish::default(), hold: Some(WATCH), token: level as u64, reply });
         self.roots.log.queues_of(slot).do_send(ToQueue { slot, key, ask });
     }
 

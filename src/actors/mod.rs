@@ -21,6 +21,7 @@
 //! | [`delay`] | how far each delay level was delivered, `delayOffset.json` | that a level has a message, when nothing waited there | the writer records that are due; the levels' queues questions |
 //! | [`cluster::registration`] | a connection to each name server, what each does not know yet | changed topics | name servers; the topics' owner which topics are ordered |
 //! | [`namesrv`] | routes, brokers and their heartbeats, `kvConfig.json` | registrations, heartbeats, lost connections, administrators | brokers that their group's lowest id changed |
+//! | [`extension`] | the way to each actor that a user added | batches of messages for filters and interceptors, events for listeners | topic queues and sessions what those say |
 //! | [`rebalance`] | at a consumer: a group's topics and this member's share | subscriptions, changed members, the clock | the consumer its new share |
 //!
 //! Outside this room: the sessions and the listener of [`crate::server`], which own connections, and the actors of
@@ -38,6 +39,7 @@ pub mod commitlog_writer;
 pub mod crash;
 pub mod delay;
 pub mod door;
+pub mod extension;
 pub mod log;
 pub mod namesrv;
 pub mod queue_locks;

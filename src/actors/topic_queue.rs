@@ -5,8 +5,10 @@
 //! Tells: [`Pulled`] to sessions, [`WriteEntries`] to the queue files, [`Unwatched`] and [`Retired`] to its parent.
 //!
 //! Invariants: entries are dense; nothing is answered that lies beyond the readable end of the log; a waiting pull is
-//! answered when a message comes that its filter lets through, at its deadline, or when the queue ends.
+//! answered when a message comes that its filter lets through, at its deadline, or when the queue ends; a pull that a custom
+//! filter has is answered within the filter's patience, and meanwhile holds up no other.
 
+mod filtering;
 mod messages;
 mod pull;
 mod tail;
@@ -17,7 +19,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 pub use self::messages::{
-    Ask, Entries, PullAsk, PullStatus, Pulled, PulledTo, QueueMessage, Retire, Retired, Unwatched,
+    Ask, Entries, PullAsk, PullStatus, Pulled, PulledTo, QueueMessage, Retire, Retired, Unwatched, Wish,
 };
 pub use self::pull::Limits;
 use self::pull::{Examined, Source};
@@ -30,6 +32,7 @@ use crate::actors::log::doors::{Boundary, QueueEntry, QueueError, QueueRange};
 use crate::actors::log::queue_files::{EntriesWritten, RoundId, WriteEntries};
 use crate::protocol::names::{QueueKey, QueueOffset};
 use crate::protocol::record::store_timestamp_at;
+use crate::rules::sql;
 use crate::store::consume_queue::{ConsumeQueue, ENTRY_BYTES, Entry};
 use crate::store::log_view::LogView;
 
@@ -55,6 +58,9 @@ pub struct TopicQueue {
     queue: ConsumeQueue,
     tail: Tail,
     waiting: Vec<Waiting>,
+    /// Pulls that a custom filter has.
+    filtering: usize,
+    scratch: sql::Scratch,
     /// When the timer for waiting pulls rings, if it is set.
     alarm: Option<Instant>,
     /// Pulls that may wait, counted since the start: the parent counts too, so that neither misses the other's last word.
@@ -71,7 +77,8 @@ impl TopicQueue {
     #[must_use]
     pub fn new(roots: QueueRoots, queue: ConsumeQueue, unwritten: Vec<u8>) -> Self {
         let tail = Tail::new(queue.end(), unwritten, &roots.ahead);
-        Self { roots, queue, tail, waiting: Vec::new(), alarm: None, watched: 0 }
+        let waiting = Vec::new();
+        Self { roots, queue, tail, waiting, filtering: 0, scratch: sql::Scratch::default(), alarm: None, watched: 0 }
     }
 
     fn range(&self) -> QueueRange {
@@ -79,48 +86,69 @@ impl TopicQueue {
     }
 
     fn source(&mut self) -> Source<'_> {
-        Source { view: &self.roots.view, queue: &mut self.queue, tail: &self.tail }
+        Source { view: &self.roots.view, queue: &mut self.queue, tail: &self.tail, scratch: &mut self.scratch }
     }
 
     /// Answers the pull, or makes it wait.
     fn pull(&mut self, pull: PullAsk, ctx: &mut Context<Self>) {
         self.watched += u64::from(pull.hold.is_some());
-        let limits = self.roots.limits;
-        match self.source().examine(&pull, &limits, false) {
-            Ok(Examined::Done(pulled)) if pull.hold.is_some() && pulled.may_wait() => self.wait(pull, ctx),
-            Ok(Examined::Done(pulled)) => pull.reply.do_send(pulled),
-            Ok(Examined::Cold) => self.pull_cold(pull, ctx),
-            Err(error) => pull.fail(&error),
-        }
+        let deadline = pull.hold.map(|hold| Instant::now() + hold);
+        self.look(pull, deadline, ctx);
         self.tell_if_unwatched();
     }
 
+    /// Answers the pull, or makes it wait until `deadline`.
+    fn look(&mut self, pull: PullAsk, deadline: Option<Instant>, ctx: &mut Context<Self>) {
+        let limits = self.roots.limits;
+        match self.source().examine(&pull, &limits, false) {
+            Ok(Examined::Done(pulled)) => match deadline {
+                Some(deadline) if pulled.may_wait() => self.wait(pull, deadline, ctx),
+                _ => pull.reply.do_send(pulled),
+            },
+            Ok(Examined::Ask(candidates)) => self.ask_filter(pull, candidates, deadline, ctx),
+            Ok(Examined::Cold) => self.pull_cold(pull, deadline, ctx),
+            Err(error) => pull.fail(&error),
+        }
+    }
+
     /// Reads what is not in memory on a thread where waiting is allowed.
-    fn pull_cold(&mut self, pull: PullAsk, ctx: &mut Context<Self>) {
+    fn pull_cold(&mut self, pull: PullAsk, deadline: Option<Instant>, ctx: &mut Context<Self>) {
         let (view, limits) = (self.roots.view.clone(), self.roots.limits);
         let (mut queue, tail) = (self.queue.another(), self.tail.copy());
-        ctx.spawn(actix::fut::wrap_future(async move {
+        let filters = usize::from(pull.wish.custom.is_some());
+        self.filtering += filters;
+        let read = async move {
             let read = tokio::task::spawn_blocking(move || {
-                let examined = Source { view: &view, queue: &mut queue, tail: &tail }.examine(&pull, &limits, true);
-                match examined {
+                let mut scratch = sql::Scratch::default();
+                let mut source = Source { view: &view, queue: &mut queue, tail: &tail, scratch: &mut scratch };
+                match source.examine(&pull, &limits, true) {
                     Ok(Examined::Done(pulled)) => pull.reply.do_send(pulled),
+                    Ok(Examined::Ask(candidates)) => return Some((pull, candidates)),
                     Ok(Examined::Cold) => pull.fail("a read that may wait said that it would"),
                     Err(error) => pull.fail(&error),
                 }
+                None
             });
-            if let Err(error) = read.await {
+            read.await.unwrap_or_else(|error| {
                 tracing::error!(%error, "a cold read ended by a panic");
+                None
+            })
+        };
+        ctx.spawn(actix::fut::wrap_future::<_, Self>(read).map(move |asks, queue, ctx| {
+            queue.filtering -= filters;
+            if let Some((pull, candidates)) = asks {
+                queue.ask_filter(pull, candidates, deadline, ctx);
+            } else if filters > 0 {
+                queue.tell_if_unwatched();
             }
         }));
     }
 
-    fn wait(&mut self, pull: PullAsk, ctx: &mut Context<Self>) {
-        let hold = pull.hold.unwrap_or_default();
+    fn wait(&mut self, pull: PullAsk, deadline: Instant, ctx: &mut Context<Self>) {
         if self.waiting.len() >= WAITING_MAX {
-            self.give_up(pull);
+            self.give_up(pull, ctx);
             return;
         }
-        let deadline = Instant::now() + hold;
         self.waiting.push(Waiting { pull, deadline });
         self.set_alarm(deadline, ctx);
     }
@@ -136,7 +164,7 @@ impl TopicQueue {
         self.alarm = None;
         let now = Instant::now();
         let due: Vec<Waiting> = self.waiting.extract_if(.., |waiting| waiting.deadline <= now).collect();
-        due.into_iter().for_each(|waiting| self.give_up(waiting.pull));
+        due.into_iter().for_each(|waiting| self.give_up(waiting.pull, ctx));
         if let Some(next) = self.waiting.iter().map(|waiting| waiting.deadline).min() {
             self.set_alarm(next, ctx);
         }
@@ -144,11 +172,12 @@ impl TopicQueue {
     }
 
     /// Answers a pull whose time has come with whatever there is, mostly nothing.
-    fn give_up(&mut self, mut pull: PullAsk) {
+    fn give_up(&mut self, mut pull: PullAsk, ctx: &mut Context<Self>) {
         pull.hold = None;
         let limits = self.roots.limits;
         match self.source().examine(&pull, &limits, false) {
             Ok(Examined::Done(pulled)) => pull.reply.do_send(pulled),
+            Ok(Examined::Ask(candidates)) => self.ask_filter(pull, candidates, None, ctx),
             Ok(Examined::Cold) => pull.fail("the message is not in memory; pull again"),
             Err(error) => pull.fail(&error),
         }
@@ -159,28 +188,30 @@ impl TopicQueue {
         if self.waiting.is_empty() {
             return;
         }
-        let new = self.tail.newest(new_bytes);
-        let wanted = |waiting: &mut Waiting| match &waiting.pull.filter {
-            None => true,
-            Some(filter) => {
-                new.as_chunks::<ENTRY_BYTES>().0.iter().any(|e| filter.wants_code(Entry::decode(e).tag_code))
+        let end = self.tail.end();
+        let new = self.tail.newest(new_bytes).as_chunks::<ENTRY_BYTES>().0;
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let (view, tail) = (&self.roots.view, &self.tail);
+        let mut source = Source { view, queue: &mut self.queue, tail, scratch: &mut self.scratch };
+        let wanted = |waiting: &mut Waiting| {
+            let wish = &waiting.pull.wish;
+            let wanted = new.iter().any(|entry| source.may_want(wish, &Entry::decode(entry)));
+            if !wanted && wish.needs_records() {
+                // They are not looked at again.
+                waiting.pull.from = end as i64;
             }
+            wanted
         };
-        let woken: Vec<Waiting> = self.waiting.extract_if(.., wanted).collect();
-        let limits = self.roots.limits;
-        for waiting in woken {
-            match self.source().examine(&waiting.pull, &limits, false) {
-                Ok(Examined::Done(pulled)) if pulled.may_wait() => self.waiting.push(waiting),
-                Ok(Examined::Done(pulled)) => waiting.pull.reply.do_send(pulled),
-                Ok(Examined::Cold) => self.pull_cold(waiting.pull, ctx),
-                Err(error) => waiting.pull.fail(&error),
-            }
+        let woken: Vec<Waiting> = waiting.extract_if(.., wanted).collect();
+        self.waiting = waiting;
+        for Waiting { pull, deadline } in woken {
+            self.look(pull, Some(deadline), ctx);
         }
         self.tell_if_unwatched();
     }
 
     fn tell_if_unwatched(&self) {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && self.filtering == 0 {
             self.roots.parent.0.do_send(Unwatched { slot: self.roots.slot, watched: self.watched });
         }
     }
@@ -319,7 +350,7 @@ impl Handler<Retire> for TopicQueue {
     type Result = ();
 
     fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
-        if !self.waiting.is_empty() || !self.tail.is_empty() {
+        if !self.waiting.is_empty() || self.filtering > 0 || !self.tail.is_empty() {
             return;
         }
         self.queue.rest();

@@ -11,7 +11,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::connect::{self, Failure, ServerAddresses};
 use super::printed::{Line, readable};
 use super::times;
-use crate::client::{Client, ClientError, Outcome, PushConsumer, PushOptions, ReceivedMessage, StartFrom, YoungTopics};
+use crate::client::{
+    Client, ClientError, Filter, Outcome, PushConsumer, PushOptions, ReceivedMessage, StartFrom, YoungTopics,
+};
 
 /// Without a message for so long, it is time to ask whether there are more.
 const QUIET: Duration = Duration::from_millis(500);
@@ -32,6 +34,13 @@ pub struct ConsumeArgs {
     /// Only messages with one of these tags: A || B
     #[arg(long, value_name = "EXPR", default_value = "*")]
     tag: String,
+    /// Only messages of whose properties this SQL92 expression is true, such as "a > 5 AND region = 'north'"; or, with
+    /// --filter-type, an expression of that filter
+    #[arg(long, value_name = "SQL", conflicts_with = "tag")]
+    filter: Option<String>,
+    /// A filter that was added to the broker under this name, instead of SQL92
+    #[arg(long, value_name = "NAME", requires = "filter")]
+    filter_type: Option<String>,
     /// Where a group begins that has consumed nothing yet: first, last, or a time such as 2026-01-31T12:00:00 or
     /// milliseconds since 1970
     #[arg(long, value_name = "first|last|TIME", default_value = "first", value_parser = start_from)]
@@ -111,7 +120,15 @@ async fn start(args: &ConsumeArgs, client: &Client, handed: mpsc::Sender<Handed>
             Outcome::Consumed
         }
     };
-    Ok(client.push_consumer(options).subscribe(&args.topic, args.tag.as_str()).start(listener).await?)
+    Ok(client.push_consumer(options).subscribe(&args.topic, wanted(args)).start(listener).await?)
+}
+
+fn wanted(args: &ConsumeArgs) -> Filter {
+    match (&args.filter, &args.filter_type) {
+        (Some(expression), Some(name)) => Filter::custom(name, expression),
+        (Some(expression), None) => Filter::sql(expression),
+        (None, _) => Filter::from(args.tag.as_str()),
+    }
 }
 
 /// A topic that a first message just made takes a moment to reach the name servers.
@@ -218,6 +235,16 @@ mod tests {
         assert!(matches!(from("20231114221320").unwrap(), StartFrom::Time(_)));
         assert!(matches!(from("2023-11-14T22:13:20").unwrap(), StartFrom::Time(_)));
         assert!(from("yesterday").is_err());
+    }
+
+    #[test]
+    fn one_filter_is_named() {
+        assert_eq!(wanted(&parse(&["--tag", "a || b"]).unwrap()), Filter::from("a || b"));
+        assert_eq!(wanted(&parse(&["--filter", "a > 1"]).unwrap()), Filter::sql("a > 1"));
+        let geo = parse(&["--filter", "52 13 5", "--filter-type", "GEO"]).unwrap();
+        assert_eq!(wanted(&geo), Filter::custom("GEO", "52 13 5"));
+        assert!(parse(&["--tag", "a", "--filter", "a > 1"]).is_err());
+        assert!(parse(&["--filter-type", "GEO"]).is_err());
     }
 
     #[test]

@@ -65,6 +65,10 @@ struct ShowArgs {
     output: OutputArgs,
 }
 
+/// Attributes of a group at our brokers.
+const FILTER: &str = "actormq.filter";
+const FILTER_EXPRESSION: &str = "actormq.filter.expression";
+
 #[derive(Debug, Args)]
 struct PutArgs {
     #[command(flatten)]
@@ -88,6 +92,12 @@ struct PutArgs {
     /// Queues of its retry topic [default of a new group: 1]
     #[arg(long, value_name = "N")]
     retry_queues: Option<u16>,
+    /// Custom filter of the broker that its messages have to pass; '' for none
+    #[arg(long, value_name = "NAME")]
+    filter: Option<String>,
+    /// What that filter is told
+    #[arg(long, value_name = "EXPR")]
+    filter_expression: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -240,6 +250,12 @@ impl PutArgs {
         config.consume_message_orderly = self.orderly.unwrap_or(config.consume_message_orderly);
         config.retry_max_times = self.retries.map_or(config.retry_max_times, i32::from);
         config.retry_queue_nums = self.retry_queues.map_or(config.retry_queue_nums, i32::from);
+        for (name, value) in [(FILTER, &self.filter), (FILTER_EXPRESSION, &self.filter_expression)] {
+            let Some(value) = value else { continue };
+            config.attributes.remove(name);
+            let sign = if value.is_empty() { '-' } else { '+' };
+            config.attributes.insert(format!("{sign}{name}"), value.clone());
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub const QUEUE_OFFSET_AT: usize = 20;
 pub const PHYSICAL_OFFSET_AT: usize = 28;
 const SYS_FLAG_AT: usize = 36;
 const BORN_HOST_AT: usize = 48;
+/// Where the length of the body lies when both hosts are IPv4.
+const BODY_LENGTH_AT: usize = 84;
 /// Size of a record with IPv4 hosts and nothing in body, topic and properties.
 pub const RECORD_BYTES_MIN: usize = 91;
 
@@ -325,6 +327,21 @@ impl<'a> Cut<'a> {
             properties,
         }))
     }
+}
+
+/// The properties text of the whole record in `bytes`, found without reading the rest of it.
+#[must_use]
+pub fn properties_in(bytes: &[u8]) -> Option<&str> {
+    let sys_flag = sys_flag_of(bytes)?;
+    let hosts = [FLAG_BORN_HOST_V6, FLAG_STORE_HOST_V6].iter().filter(|flag| sys_flag & **flag != 0).count();
+    let mut cut = Cut { bytes, at: BODY_LENGTH_AT + hosts * 12 };
+    let body = cut.u32()? as usize;
+    cut.take(body)?;
+    let v2 = bytes.get(4..8)? == MAGIC_V2.to_be_bytes();
+    let topic = if v2 { usize::from(u16::from_be_bytes(cut.array()?)) } else { usize::from(cut.array::<1>()?[0]) };
+    cut.take(topic)?;
+    let properties = usize::from(u16::from_be_bytes(cut.array()?));
+    std::str::from_utf8(cut.take(properties)?).ok()
 }
 
 /// sysFlag of an encoded record, wherever the record came from.

@@ -3,3 +3,4 @@
 pub mod assignment;
 pub mod delay_level;
 pub mod retry;
+pub mod sql;

@@ -7,9 +7,13 @@ use std::sync::atomic::AtomicI32;
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_rt::Arbiter;
 use arc_swap::ArcSwap;
 
-use super::doors::{BrokerDoors, DelayDoor, GroupDoor, LiveSettings, LockDoor, MemberDoor, OffsetDoor, TopicDoor};
+use super::doors::{
+    BrokerDoors, DelayDoor, Extensions, GroupDoor, LiveSettings, LockDoor, MemberDoor, OffsetDoor, TopicDoor,
+};
+use super::extending::Additions;
 use super::listener::{self, Drain, Listener};
 use super::requests::send::{SendRules, WaitingRooms};
 use super::session::{BrokerDesk, Desk};
@@ -51,6 +55,8 @@ pub enum StartError {
     Catalog(String),
     #[error("{0}")]
     Tls(#[from] TlsError),
+    #[error("{0}")]
+    Extension(String),
     #[error("cannot listen on {address}: {source}; another server may be running there")]
     Bind { address: SocketAddr, source: std::io::Error },
     #[error("the address to be told to clients, {host}, cannot be resolved: {source}")]
@@ -72,6 +78,8 @@ pub struct Broker {
     listener: Addr<Listener>,
     log: LogTree,
     threads: Threads,
+    /// Threads of the filters that the broker keeps.
+    filters: Vec<Arbiter>,
 }
 
 impl Broker {
@@ -80,7 +88,7 @@ impl Broker {
     /// # Errors
     /// When the data directory, the certificate or the address cannot be used; nothing was changed then.
     pub async fn start(config: BrokerConfig, io_threads: usize, fatal: &Fatal) -> Result<Broker, StartError> {
-        Self::start_on(Disk::default(), config, io_threads, fatal).await
+        Self::start_on(Disk::default(), config, (io_threads, Additions::default()), fatal).await
     }
 
     /// The same on a disk that may be made to fail.
@@ -91,7 +99,7 @@ impl Broker {
     pub async fn start_on(
         disk: Disk,
         mut config: BrokerConfig,
-        io_threads: usize,
+        (io_threads, additions): (usize, Additions),
         fatal: &Fatal,
     ) -> Result<Broker, StartError> {
         let entrance = tls::open(&config.network.tls)?;
@@ -107,7 +115,8 @@ impl Broker {
         let log = LogTree::start((&config, store_host), topics.clone(), &threads, fatal, disk)?;
         let found = log.found;
         let told = format!("{}:{}", advertised.host, address.port());
-        let doors = catalog((config, told.into()), topics, &log, &threads, fatal)?;
+        let (extensions, own) = additions.begin()?;
+        let doors = catalog((config, told.into(), extensions), topics, &log, &threads, fatal)?;
         if found.crashed {
             settle_unlisted_topics(&doors, found.foreign).await?;
             lower_offsets(&doors).await?;
@@ -133,7 +142,20 @@ impl Broker {
         let registration = supervision::start_here(registration, ends(fatal, "the registration"));
         let mut pillars = log.pillars.clone();
         pillars.0.push(("the registration", registration.clone().recipient()));
-        Ok(Broker { doors, address, fast_address, advertised, found, pillars, registration, listener, log, threads })
+        let filters = own;
+        Ok(Broker {
+            doors,
+            address,
+            fast_address,
+            advertised,
+            found,
+            pillars,
+            registration,
+            listener,
+            log,
+            threads,
+            filters,
+        })
     }
 
     /// Ends the session with this peer by a panic.
@@ -163,6 +185,10 @@ impl Broker {
         let _ = self.doors.groups.owner.ask(Stop).await;
         let _ = self.doors.topics.owner.ask(Stop).await;
         self.log.stop().await;
+        // Not waited for: one may hang.
+        for thread in &self.filters {
+            thread.stop();
+        }
         self.threads.stop();
     }
 }
@@ -310,7 +336,7 @@ fn transactions(
 
 /// Starts the owners of read-mostly facts.
 fn catalog(
-    (config, address): (BrokerConfig, Arc<str>),
+    (config, address, extensions): (BrokerConfig, Arc<str>, Extensions),
     table: Arc<TopicTable>,
     log: &LogTree,
     threads: &Threads,
@@ -343,8 +369,8 @@ fn catalog(
     };
     let subscriptions = Arc::new(SubscriptionTable::default());
     let members: Door<Members> = {
-        let (groups, table) = (group_table.clone(), subscriptions.clone());
-        let recipe = move || Ok(Members::new(current.clone(), groups.clone(), table.clone()));
+        let (groups, table, told) = (group_table.clone(), subscriptions.clone(), extensions.listeners.clone());
+        let recipe = move || Ok(Members::new(current.clone(), groups.clone(), table.clone()).telling(told.clone()));
         keep(home, "the members", Arc::new(recipe), fatal.clone()).map_err(failed)?
     };
     let statistics = statistics(&metrics, &table, threads, fatal)?;
@@ -360,6 +386,7 @@ fn catalog(
         transactions,
         log: log.doors.clone(),
         delay,
+        extensions,
         metrics,
         statistics,
         started_ms: wall_clock_ms(),

@@ -10,11 +10,13 @@ use crate::actors::catalog::statistics::Statistics;
 use crate::actors::catalog::topics::{TopicTable, Topics};
 use crate::actors::delay::{Delay, DelayProgress, Schedule};
 use crate::actors::door::Door;
+use crate::actors::extension::{Interceptors, Listeners};
 use crate::actors::log::doors::LogDoors;
 use crate::actors::queue_locks::{LockTable, QueueLocks};
 use crate::actors::transactions::Transactions;
 use crate::config::BrokerConfig;
 use crate::metrics::Metrics;
+use crate::server::filters::FilterDoor;
 
 /// Everything that a request to a broker may need. Cheap to clone, the same for all sessions.
 #[derive(Clone, Debug)]
@@ -27,12 +29,21 @@ pub struct BrokerDoors {
     pub transactions: Door<Transactions>,
     pub log: LogDoors,
     pub delay: DelayDoor,
+    pub extensions: Extensions,
     pub metrics: Arc<Metrics>,
     pub statistics: Door<Statistics>,
     /// When the broker started, in milliseconds since 1970.
     pub started_ms: i64,
     /// `host:port` that clients are told to dial.
     pub address: Arc<str>,
+}
+
+/// What a user's own actors add to a broker.
+#[derive(Clone, Debug, Default)]
+pub struct Extensions {
+    pub filters: FilterDoor,
+    pub interceptors: Interceptors,
+    pub listeners: Listeners,
 }
 
 /// The topics: look into the table, ask the owner for changes.

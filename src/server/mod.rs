@@ -3,6 +3,8 @@
 pub mod broker;
 pub mod descriptors;
 pub mod doors;
+pub mod extending;
+pub mod filters;
 pub mod listener;
 pub mod namesrv;
 pub mod requests;

@@ -8,10 +8,13 @@
 //! Invariants: a frame is looked at only when it is whole; what a peer can make this process hold is bounded: bytes on
 //! their way to the log, pulls that wait, bytes that the peer does not read.
 
+mod credit;
 mod desk;
 mod handing;
 mod held;
+mod intercepting;
 mod making;
+mod narrating;
 mod outbox;
 mod pushes;
 mod reading;
@@ -27,9 +30,8 @@ use actix::prelude::*;
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
+use self::credit::Credit;
 pub use self::desk::{BrokerDesk, Desk};
-use self::held::Held;
-use self::making::Making;
 use self::outbox::Outbox;
 pub use self::socket::Arrival;
 use self::socket::Socket;
@@ -148,32 +150,6 @@ struct Ways {
     peer: Peer,
 }
 
-/// What this connection has under way.
-#[derive(Debug, Default)]
-struct Credit {
-    appending_bytes: usize,
-    pulls: u32,
-    handled: u32,
-    making: Making,
-    held: Held,
-    paused: Option<std::task::Waker>,
-}
-
-impl Credit {
-    /// Whether the next send has to wait.
-    fn holds_sends(&self) -> bool {
-        self.appending_bytes >= APPENDING_BYTES_MAX || !self.held.is_empty()
-    }
-
-    /// Whether nothing more is to be read.
-    fn is_spent(&self, outbox: &Outbox) -> bool {
-        self.held.is_full()
-            || self.making.is_full()
-            || self.handled >= HANDLED_MAX
-            || outbox.waiting_bytes() >= OUTBOX_BYTES_PAUSE
-    }
-}
-
 impl Session {
     #[must_use]
     pub fn new(arrival: Arrival, ends: Ends, desk: Desk) -> Self {
@@ -269,7 +245,10 @@ impl Session {
     /// messages are not waited for.
     fn end_if_drained(&mut self, ctx: &mut Context<Self>) {
         let is_sending = self.outbox.waiting_bytes() > 0 || self.writing.as_ref().is_some_and(|to| to.holds_back());
-        let under_way = self.credit.appending_bytes > 0 || self.credit.handled > 0 || is_sending;
+        let under_way = self.credit.appending_bytes > 0
+            || !self.credit.intercepted.is_empty()
+            || self.credit.handled > 0
+            || is_sending;
         if self.stage == Stage::Draining && !under_way {
             ctx.stop();
         }

@@ -7,6 +7,7 @@
 //! | settings, topics, groups, offsets, members, queue locks, transactions, statistics | first I/O arbiter | built again from disk and what they published |
 //! | delay scheduler | first I/O arbiter | built again; goes on from what it published |
 //! | CommitLog writer | first I/O arbiter; with more than two cores its own | the process ends |
+//! | custom filters that are kept | one each, see `extending` | built again |
 //! | listener, registration | first I/O arbiter | the process ends |
 //! | flusher, segments, key index, queue files | one each: they wait for the disk | the process ends |
 

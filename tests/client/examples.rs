@@ -22,6 +22,11 @@ const SAYS: &[(&str, &[&str])] = &[
     ("push", &["shared 100 and broadcast 100", "the first has 2 queues, the second 2"]),
     ("pull", &[" polled", "at 3 of ", " is order "]),
     ("embedded_broker", &["servers within ", " says remember this", "and ", "unheard-of", "not exist"]),
+    ("sql_filter", &["a bad expression: ", "at character ", " from the "]),
+    (
+        "geo_filter",
+        &["within 10 km", ": Alexanderplatz\n", "Alexanderplatz, Potsdam\n", "Alexanderplatz, Hamburg, Potsdam"],
+    ),
 ];
 
 #[test]

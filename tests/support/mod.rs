@@ -17,6 +17,7 @@ use actormq::protocol::header::pull::PullMessageRequest;
 use actormq::protocol::header::send::{SendMessageRequest, SendMessageRequestV2};
 use actormq::protocol::record::Record;
 use actormq::server::broker::Broker;
+use actormq::server::extending::Additions;
 use actormq::store::disk::Disk;
 use bytes::Bytes;
 use serde::Serialize;
@@ -65,6 +66,14 @@ impl Server {
         Self::start_all(1, disk, directory, fatal, change).await
     }
 
+    /// A broker with actors of the test's own.
+    pub async fn start_with_additions(additions: Additions, change: impl FnOnce(&mut BrokerConfig)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Self::config(&directory, change);
+        let broker = Broker::start_on(Disk::default(), config, (1, additions), &panicking()).await.unwrap();
+        Self { broker, directory }
+    }
+
     /// Stops in order and starts again in the same directory.
     pub async fn restarted(self) -> Self {
         self.broker.stop().await;
@@ -78,6 +87,12 @@ impl Server {
         fatal: &Fatal,
         change: impl FnOnce(&mut BrokerConfig),
     ) -> Self {
+        let config = Self::config(&directory, change);
+        let broker = Broker::start_on(disk, config, (io_threads, Additions::default()), fatal).await.unwrap();
+        Self { broker, directory }
+    }
+
+    fn config(directory: &TempDir, change: impl FnOnce(&mut BrokerConfig)) -> BrokerConfig {
         let mut config = BrokerConfig::default();
         config.identity.broker_name = "broker-a".into();
         config.network.bind_address = [127, 0, 0, 1].into();
@@ -87,8 +102,7 @@ impl Server {
         config.store.key_index_slots = 1_000;
         config.store.key_index_entries = 4_000;
         change(&mut config);
-        let broker = Broker::start_on(disk, config, io_threads, fatal).await.unwrap();
-        Self { broker, directory }
+        config
     }
 
     pub async fn client(&self) -> Client {

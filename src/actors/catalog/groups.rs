@@ -18,7 +18,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 
-pub use self::table::{FORBIDDEN_READ, GroupConfig, GroupTable};
+pub use self::table::{FILTER_ATTRIBUTE, FILTER_EXPRESSION_ATTRIBUTE, FORBIDDEN_READ, GroupConfig, GroupTable};
 use super::CatalogError;
 use super::data_version;
 use super::snapshot::{self, Encode, Persistent, Snapshot};
@@ -34,6 +34,8 @@ use crate::store::table::TableFile;
 pub const GROUPS_MAX: usize = 200_000;
 /// Most pairs of group and topic that are forbidden.
 pub const FORBIDDEN_MAX: usize = 200_000;
+/// Longest value of a group's attribute.
+const ATTRIBUTE_BYTES_MAX: usize = 4_096;
 /// Pause between two writes of the file.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Groups of this prefix belong to RocketMQ: they come into being on first use whatever the settings say.
@@ -60,9 +62,11 @@ pub enum GroupError {
     TooManyGroups { groups: usize },
     #[error("this broker forbids {pairs} pairs of group and topic, at most {FORBIDDEN_MAX} are allowed")]
     TooManyForbidden { pairs: usize },
-    /// RocketMQ's remark; there are no attributes of groups.
+    /// RocketMQ's remark; its groups have no attributes that this broker knows.
     #[error("unsupported key: {name}")]
     Attribute { name: String },
+    #[error("attribute {name} is too long: {ATTRIBUTE_BYTES_MAX} bytes are allowed")]
+    LongAttribute { name: String },
 }
 
 /// From whoever meets a group on its first use: make it if that is allowed and it is not there.
@@ -154,13 +158,14 @@ impl Groups {
         groups: Vec<(Group, SubscriptionGroupConfig)>,
         context: &mut Context<Self>,
     ) -> Result<(), GroupError> {
-        if let Some(name) = groups.iter().find_map(|(_, config)| config.attributes.keys().next()) {
-            let name = name.trim_start_matches(['+', '-']).to_owned();
-            return Err(GroupError::Attribute { name });
-        }
         self.check_room(groups.iter().filter(|(group, _)| !self.table.contains(group)).count())?;
+        let mut changed = Vec::with_capacity(groups.len());
         for (group, config) in groups {
-            let attributes = self.table.get(&group).map(|old| old.attributes.clone()).unwrap_or_default();
+            let old = self.table.get(&group).map(|old| old.attributes.clone()).unwrap_or_default();
+            let attributes = attributes(old, &config.attributes)?;
+            changed.push((group, config, attributes));
+        }
+        for (group, config, attributes) in changed {
             tracing::info!(%group, ?config, "made or changed a consumer group");
             self.table.publish(group, SubscriptionGroupConfig { attributes, ..config });
         }
@@ -196,6 +201,28 @@ impl Groups {
     fn list(&self) -> SubscriptionGroupTable {
         self.table.to_body(self.version)
     }
+}
+
+/// `old` after changes of RocketMQ's form: `+name` adds or changes, `-name` takes away.
+fn attributes(
+    mut old: BTreeMap<String, String>,
+    changes: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, GroupError> {
+    for (change, value) in changes {
+        let name = change.trim_start_matches(['+', '-']);
+        if ![FILTER_ATTRIBUTE, FILTER_EXPRESSION_ATTRIBUTE].contains(&name) {
+            return Err(GroupError::Attribute { name: name.to_owned() });
+        }
+        if value.len() > ATTRIBUTE_BYTES_MAX {
+            return Err(GroupError::LongAttribute { name: name.to_owned() });
+        }
+        if change.starts_with('-') {
+            old.remove(name);
+        } else {
+            old.insert(name.to_owned(), value.clone());
+        }
+    }
+    Ok(old)
 }
 
 /// `group` may come into being on its first use.

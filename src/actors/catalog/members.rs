@@ -4,7 +4,7 @@
 //! Hears: [`Heartbeat`], [`Unregister`], [`Disconnected`], [`ListConsumerIds`], [`ListConsumers`], [`ListProducers`],
 //! [`FindConsumer`], [`AskProducer`], `Stop`.
 //! Tells: NOTIFY_CONSUMER_IDS_CHANGED (40) to the consumers of a group whose members changed, as `Push` to their sessions;
-//! to any producer of a group what is to be asked of one.
+//! listeners of the same; to any producer of a group what is to be asked of one.
 //! Publishes: [`SubscriptionTable`].
 //!
 //! Invariants: nobody is registered behind a connection that is closed; a group without consumers has no subscriptions;
@@ -36,6 +36,7 @@ pub use self::subscription::{
 };
 use super::data_version::now_ms;
 use super::groups::GroupTable;
+use crate::actors::extension::{BrokerEvent, Listeners};
 use crate::actors::{ConnectionId, Push, Stop};
 use crate::config::BrokerConfig;
 use crate::protocol::code::RequestCode;
@@ -78,6 +79,7 @@ pub struct Members {
     /// Since when this owner is there. Subscriptions that the one before published stand until their members had the time
     /// to say that they are there.
     began: Instant,
+    listeners: Listeners,
 }
 
 impl Members {
@@ -96,7 +98,14 @@ impl Members {
             closed: HashSet::new(),
             closed_in_order: VecDeque::new(),
             began: Instant::now(),
+            listeners: Listeners::default(),
         }
+    }
+
+    /// The same, telling listeners of groups that change.
+    #[must_use]
+    pub fn telling(self, listeners: Listeners) -> Self {
+        Self { listeners, ..self }
     }
 
     fn heartbeat(&mut self, beat: Heartbeat, context: &mut Context<Self>) -> HeartbeatReply {
@@ -137,6 +146,7 @@ impl Members {
         let state = self.states.entry(group.clone()).or_default();
         state.fingerprint = fingerprint.or(state.fingerprint);
         let before = state.subscriptions.clone();
+        state.subscriptions.fingerprinted = state.fingerprint.is_some_and(|fingerprint| fingerprint != 0);
         state.subscriptions.consume_type = consumer.consume_type;
         state.subscriptions.model = consumer.model;
         state.subscriptions.from = consumer.from;
@@ -159,6 +169,7 @@ impl Members {
             return;
         }
         tracing::info!(%group, "the last consumer of a group left");
+        self.listeners.tell(&BrokerEvent::GroupChanged { group: group.clone(), consumers: 0 });
         self.states.remove(&group);
         self.table.publish(&group, None);
     }
@@ -173,6 +184,10 @@ impl Members {
     fn give_notice(&mut self) {
         let enabled = self.config.load().clients.notify_members_changed;
         for group in std::mem::take(&mut self.changed) {
+            if !self.listeners.is_empty() {
+                let consumers = self.consumers.members(&group).map_or(0, BTreeMap::len);
+                self.listeners.tell(&BrokerEvent::GroupChanged { group: group.clone(), consumers });
+            }
             let broadcasting = self.states.get(&group).is_none_or(|state| state.subscriptions.is_broadcasting());
             let wanted = self.groups.get(&group).is_none_or(|config| config.notify_consumer_ids_changed_enable);
             if !enabled || broadcasting || !wanted {

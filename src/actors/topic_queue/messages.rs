@@ -8,11 +8,13 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::actors::catalog::members::Subscription;
+use crate::actors::extension::FilterUse;
 use crate::actors::log::QueueSlot;
 use crate::actors::log::ahead::Share;
 use crate::actors::log::doors::{Boundary, QueueEntry, QueueError, QueueRange};
 use crate::actors::log::queue_files::RoundId;
 use crate::protocol::names::QueueOffset;
+use crate::rules::sql;
 use crate::store::consume_queue::ENTRY_BYTES;
 
 /// From the parent: new entries, whole, the first of them at `from`.
@@ -51,12 +53,40 @@ pub enum PullStatus {
     BeyondEnd,
     /// The offset lies before the queue's first message.
     TooSmall,
-    /// The queue cannot be read now.
+    /// The queue cannot be read now, or a filter does not answer.
     Failed(String),
+    /// A filter does not understand its expression.
+    Expression(String),
 }
 
 /// Where the answer to a pull goes; cloned for each pull.
 pub type PulledTo = Arc<Recipient<Pulled>>;
+
+/// Which messages a pull wants: those that pass all that is here.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// By the codes of its tags.
+    pub tags: Option<Arc<Subscription>>,
+    /// By its properties.
+    pub sql: Option<Arc<sql::Expression>>,
+    /// By a custom filter.
+    pub custom: Option<Arc<FilterUse>>,
+}
+
+impl Wish {
+    /// Whether a ConsumeQueue entry says enough.
+    #[must_use]
+    pub fn needs_records(&self) -> bool {
+        self.sql.is_some() || self.custom.is_some()
+    }
+
+    /// A message with this tag code may be wanted.
+    #[inline]
+    #[must_use]
+    pub fn wants_code(&self, tag_code: i64) -> bool {
+        self.tags.as_ref().is_none_or(|tags| tags.wants_code(tag_code))
+    }
+}
 
 /// A pull that was checked.
 #[derive(Debug, Clone)]
@@ -65,8 +95,7 @@ pub struct PullAsk {
     pub from: i64,
     /// Messages wanted at most.
     pub count: u32,
-    /// `None` for all messages.
-    pub filter: Option<Arc<Subscription>>,
+    pub wish: Wish,
     /// How long the pull may wait for a message; `None` when it may not.
     pub hold: Option<Duration>,
     /// The session's own; comes back as it was.

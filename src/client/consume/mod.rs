@@ -2,6 +2,7 @@
 
 pub(in crate::client) mod backlog;
 pub(in crate::client) mod beginning;
+pub(in crate::client) mod checking;
 pub(in crate::client) mod desk;
 pub(in crate::client) mod local_offsets;
 pub(in crate::client) mod offsets;

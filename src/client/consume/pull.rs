@@ -106,7 +106,7 @@ impl Pull {
             suspend_timeout_millis: i64::try_from(self.hold.as_millis()).unwrap_or(i64::MAX),
             subscription: Cow::Borrowed(&self.subscription.expression),
             sub_version: self.subscription.version,
-            expression_type: Cow::Borrowed(self.subscription.expression_type),
+            expression_type: Cow::Borrowed(&self.subscription.expression_type),
             max_msg_bytes: None,
             request_source: None,
             proxy_froward_client_id: Cow::Borrowed(""),

@@ -9,6 +9,7 @@ use futures_util::Stream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::checking::check;
 use super::pull_options::PullOptions;
 use super::pulling::Pulling;
 use super::push_options::StartFrom;
@@ -146,6 +147,7 @@ impl PullConsumer {
             Ok(_) | Err(ClientError::TopicNotFound { .. }) => {}
             Err(error) => return Err(error),
         }
+        check(&self.core, &self.options.group, &subscription).await?;
         self.choose(Mode::Subscribed)?;
         let topic = Arc::clone(&subscription.topic);
         self.rebalance.do_send(Unsubscribe { topic: Arc::clone(&topic) });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::runtime::Handle;
 
+use super::checking::check;
 use super::desk::{Desk, Listener};
 use super::local_offsets::{LocalOffsets, path_of};
 use super::push_options::{MessageModel, PushOptions, StartFrom};
@@ -45,8 +46,8 @@ impl PushConsumerBuilder {
     /// Joins the group and begins to consume with `listener`, which runs on the tokio runtime that this is called in.
     ///
     /// # Errors
-    /// When an option or name cannot be used, no name server answers, or the client has a consumer of the group
-    /// already. That a topic does not exist yet is no error: it is consumed once it does.
+    /// When an option or name cannot be used, no name server answers, a broker does not understand a filter, or the
+    /// client has a consumer of the group already. That a topic does not exist yet is no error: it is consumed once it does.
     pub async fn start<L: Listener>(self, listener: L) -> Result<PushConsumer, ClientError> {
         self.options.check()?;
         let subscriptions = self.subscriptions()?;
@@ -55,6 +56,9 @@ impl PushConsumerBuilder {
                 Ok(_) | Err(ClientError::TopicNotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
+        }
+        for wanted in subscriptions.values() {
+            check(&self.core, &self.options.group, wanted).await?;
         }
         let Self { core, options, .. } = self;
         let group = options.group.clone();
@@ -182,9 +186,10 @@ impl PushConsumer {
     /// Consumes a topic too, or with another filter than before. All members of the group are to do the same.
     ///
     /// # Errors
-    /// When the name cannot be used or the client was shut down.
+    /// When the name cannot be used, a broker does not understand the filter, or the client was shut down.
     pub async fn subscribe(&self, topic: impl AsRef<str>, filter: impl Into<Filter>) -> Result<(), ClientError> {
         let subscription = Subscription::checked(topic.as_ref(), &filter.into())?;
+        check(&self.core, &self.options.group, &subscription).await?;
         let topic = Arc::clone(&subscription.topic);
         // Its queues are read anew, with the new filter.
         self.rebalance.do_send(Unsubscribe { topic: Arc::clone(&topic) });

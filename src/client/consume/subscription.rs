@@ -18,6 +18,23 @@ pub enum Filter {
     Tags(String),
     /// An SQL92 expression over properties; the broker decides.
     Sql(String),
+    /// A filter that somebody added to the broker under this name, and an expression that it understands.
+    Custom { name: String, expression: String },
+}
+
+impl Filter {
+    /// Messages of whose properties this is true: `"a > 5 AND region = 'north'"`. The broker has to allow it with
+    /// `enablePropertyFilter`.
+    #[must_use]
+    pub fn sql(expression: impl Into<String>) -> Self {
+        Self::Sql(expression.into())
+    }
+
+    /// Messages that the broker's filter of this name lets through.
+    #[must_use]
+    pub fn custom(name: impl Into<String>, expression: impl Into<String>) -> Self {
+        Self::Custom { name: name.into(), expression: expression.into() }
+    }
 }
 
 impl From<&str> for Filter {
@@ -35,7 +52,7 @@ impl From<&str> for Filter {
 pub(in crate::client) struct Subscription {
     pub(in crate::client) topic: Arc<str>,
     pub(in crate::client) expression: String,
-    pub(in crate::client) expression_type: &'static str,
+    pub(in crate::client) expression_type: String,
     tags: Vec<String>,
     pub(in crate::client) version: i64,
 }
@@ -46,6 +63,7 @@ impl Subscription {
             Filter::All => ("*", "TAG"),
             Filter::Tags(tags) => (tags.as_str(), "TAG"),
             Filter::Sql(sql) => (sql.as_str(), "SQL92"),
+            Filter::Custom { name, expression } => (expression.as_str(), name.as_str()),
         };
         let tags = match filter {
             Filter::Tags(tags) => {
@@ -53,7 +71,8 @@ impl Subscription {
             }
             _ => Vec::new(),
         };
-        Self { topic: topic.into(), expression: expression.to_owned(), expression_type, tags, version: now_ms() }
+        let (expression, expression_type) = (expression.to_owned(), expression_type.to_owned());
+        Self { topic: topic.into(), expression, expression_type, tags, version: now_ms() }
     }
 
     /// # Errors
@@ -62,6 +81,10 @@ impl Subscription {
         let named = check_name(topic, DERIVED_TOPIC_BYTES_MAX);
         named.map_err(|reason| ClientError::Name { kind: "topic", name: topic.to_owned(), reason })?;
         Ok(Arc::new(Self::new(topic, filter)))
+    }
+
+    pub(in crate::client) fn is_by_tag(&self) -> bool {
+        self.expression_type == "TAG"
     }
 
     /// Brokers filter tags by their hash; two tags may share one.
@@ -73,7 +96,7 @@ impl Subscription {
         SubscriptionData {
             class_filter_mode: false,
             code_set: self.tags.iter().map(|tag| hash(tag)).collect(),
-            expression_type: Some(self.expression_type.to_owned()),
+            expression_type: Some(self.expression_type.clone()),
             sub_string: self.expression.clone(),
             sub_version: self.version,
             tags_set: self.tags.clone(),

@@ -12,7 +12,7 @@ use super::{Answer, Refusal, Request, Response};
 use crate::actors::catalog::groups::{EnsureGroup, may_make_itself};
 use crate::actors::catalog::members::{
     Client, ConsumeType, Consumer, Heartbeat, HeartbeatReply, ListConsumerIds, ListConsumers, ListProducers, Producer,
-    Subscription, TAG_EXPRESSION, Unregister,
+    Subscription, Unregister,
 };
 use crate::actors::catalog::topics::{EnsureTopic, TopicConfig};
 use crate::actors::door::Closed;
@@ -29,6 +29,7 @@ use crate::protocol::header::clients::{
 };
 use crate::protocol::names::{GROUP_BYTES_MAX, Group, Topic};
 use crate::server::doors::BrokerDoors;
+use crate::server::filters::{Unusable, is_by_tag};
 
 /// Longest client id, in bytes.
 pub const CLIENT_ID_BYTES_MAX: usize = 1_024;
@@ -267,13 +268,18 @@ pub fn check(doors: &BrokerDoors, request: &Request) -> Answer {
         return Ok(Response::ok());
     }
     let body = CheckClientRequest::decode(&request.body)?;
-    let kind = body.subscription_data.and_then(|subscription| subscription.expression_type);
-    match kind.as_deref() {
-        None | Some("" | TAG_EXPRESSION) => Ok(Response::ok()),
-        Some(kind) => {
-            let remark = format!("The broker does not support consumer to filter message by {kind}");
-            let reason = if doors.settings.now().pull.sql_filter { ": this release filters by tags only" } else { "" };
-            Err(Refusal::new(ResponseCode::SystemError, remark + reason))
-        }
+    let Some(subscription) = body.subscription_data else { return Ok(Response::ok()) };
+    let kind = subscription.expression_type.as_deref().unwrap_or_default();
+    if is_by_tag(kind) {
+        return Ok(Response::ok());
     }
+    let (filters, allowed) = (&doors.extensions.filters, doors.settings.now().pull.sql_filter);
+    let resolved = filters.resolve(kind, &subscription.sub_string, "", allowed);
+    resolved.map(|_| Response::ok()).map_err(|error| {
+        let code = match error {
+            Unusable::NotAllowed(_) => ResponseCode::SystemError,
+            _ => ResponseCode::SubscriptionParseFailed,
+        };
+        Refusal::new(code, error.to_string())
+    })
 }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::actors::catalog::groups::{GroupConfig, may_make_itself};
-use crate::actors::catalog::members::{EVERYTHING, Subscription, TAG_EXPRESSION};
+use crate::actors::catalog::members::{EVERYTHING, Subscription};
 use crate::actors::catalog::offsets::{Commit, CommitKind, ResetTold};
 use crate::actors::catalog::topics::{PERM_READ, TopicEntry};
-use crate::actors::topic_queue::{PullStatus, Pulled};
+use crate::actors::topic_queue::{PullStatus, Pulled, Wish};
 use crate::config::BrokerConfig;
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::header::pull::{PullMessageRequest, PullMessageResponse};
-use crate::protocol::names::{Group, QueueId, QueueKey, QueueOffset, Topic};
+use crate::protocol::names::{Group, QueueId, QueueKey, QueueOffset, RETRY_PREFIX, Topic};
 use crate::server::doors::BrokerDoors;
+use crate::server::filters::{Resolved, Unusable, is_by_tag};
 use crate::server::requests::Refusal;
 
 const FLAG_COMMIT: i32 = 1;
@@ -42,7 +43,7 @@ pub struct Pull {
     pub queue: QueueId,
     pub from: i64,
     pub count: u32,
-    pub filter: Option<Arc<Subscription>>,
+    pub wish: Wish,
     pub hold: Option<Duration>,
     /// What the pull tells of the group's progress.
     pub commits: Vec<Commit>,
@@ -72,11 +73,11 @@ impl Pull {
             );
             return Err(Refusal::new(ResponseCode::InvalidParameter.number(), remark).into());
         };
-        let filter = filter(header, &group, doors, &config)?;
+        let wish = wish(header, &group, doors, &config)?;
         let count = header.max_msg_nums.clamp(1, MESSAGES_MAX) as u32;
         let hold = hold(header, &config);
         let commits = commits(header, &entry.config.topic, queue);
-        Ok(Pull { entry, queue, from: header.queue_offset, count, filter, hold, commits })
+        Ok(Pull { entry, queue, from: header.queue_offset, count, wish, hold, commits })
     }
 
     /// Where an administrator moved the group in this queue since its last pull. Asking takes note that it was told.
@@ -130,41 +131,90 @@ fn readable_topic(header: &PullMessageRequest<'_>, doors: &BrokerDoors) -> Resul
     Ok(entry)
 }
 
-/// What the pull's group wants of the topic; `None` when it wants everything.
-fn filter(
+/// What the pull's group wants of the topic.
+fn wish(
     header: &PullMessageRequest<'_>,
     group: &GroupConfig,
     doors: &BrokerDoors,
     config: &BrokerConfig,
-) -> Result<Option<Arc<Subscription>>, Missing> {
+) -> Result<Wish, Missing> {
     let own = header.sys_flag & FLAG_SUBSCRIPTION != 0;
-    if own && is_everything(header) {
-        return Ok(None);
+    let mut wish = if own && is_everything(header) {
+        Wish::default()
+    } else if own && !is_by_tag(&header.expression_type) {
+        resolved(&header.expression_type, &header.subscription, group, (doors, config)).map_err(|error| {
+            let code = match error {
+                Unusable::NotAllowed(_) => ResponseCode::SystemError,
+                _ => ResponseCode::SubscriptionParseFailed,
+            };
+            Refusal::new(code.number(), error.to_string())
+        })?
+    } else {
+        let subscription = if own { Arc::new(subscription(header)?) } else { registered(header, group, doors)? };
+        subscribed(header, subscription, group, (doors, config))?
+    };
+    // What a group gets again was let through before.
+    if !group.attributes.is_empty() && !header.topic.starts_with(RETRY_PREFIX) {
+        let named = doors.extensions.filters.of_group(group);
+        let named =
+            named.map_err(|error| Refusal::new(ResponseCode::FilterDataNotExist.number(), error.to_string()))?;
+        wish.custom = named.map(Arc::new).or(wish.custom);
     }
-    let subscription = if own { Arc::new(subscription(header)?) } else { registered(header, group, doors)? };
-    if !subscription.is_by_tag() && !config.pull.sql_filter {
-        let remark =
-            format!("The broker does not support consumer to filter message by {}", subscription.expression_type);
-        return Err(Refusal::new(ResponseCode::SystemError.number(), remark).into());
+    Ok(wish)
+}
+
+/// What a subscription of the group's heartbeats comes to, with RocketMQ's codes where it comes to nothing.
+fn subscribed(
+    header: &PullMessageRequest<'_>,
+    subscription: Arc<Subscription>,
+    group: &GroupConfig,
+    (doors, config): (&BrokerDoors, &BrokerConfig),
+) -> Result<Wish, Refusal> {
+    if subscription.is_by_tag() {
+        let tags = (!subscription.codes().is_empty()).then_some(subscription);
+        return Ok(Wish { tags, ..Wish::default() });
     }
-    if !subscription.is_by_tag() {
-        let remark = format!("filtering by {} is not supported by this broker yet", subscription.expression_type);
-        return Err(Refusal::new(ResponseCode::SystemError.number(), remark).into());
+    let wish = resolved(&subscription.expression_type, &subscription.expression, group, (doors, config));
+    let wish = wish.map_err(|error| match error {
+        Unusable::NotAllowed(_) => Refusal::new(ResponseCode::SystemError.number(), error.to_string()),
+        error => {
+            let remark = format!("The broker's consumer filter data is not exist! {error}");
+            Refusal::new(ResponseCode::FilterDataNotExist.number(), remark)
+        }
+    })?;
+    // An older expression would pass over what a newer one wants.
+    let fingerprinted =
+        || doors.members.subscriptions.group(&header.consumer_group).is_some_and(|group| group.fingerprinted);
+    if subscription.version < header.sub_version && !fingerprinted() {
+        let remark = "the consumer's consumer filter data not latest";
+        return Err(Refusal::new(ResponseCode::FilterDataNotLatest.number(), remark));
     }
-    Ok((!subscription.codes().is_empty()).then_some(subscription))
+    Ok(wish)
+}
+
+fn resolved(
+    kind: &str,
+    expression: &str,
+    group: &GroupConfig,
+    (doors, config): (&BrokerDoors, &BrokerConfig),
+) -> Result<Wish, Unusable> {
+    let filters = &doors.extensions.filters;
+    Ok(match filters.resolve(kind, expression, &group.group_name, config.pull.sql_filter)? {
+        Resolved::Sql(expression) => Wish { sql: Some(expression), ..Wish::default() },
+        Resolved::Custom(filter) => Wish { custom: Some(Arc::new(filter)), ..Wish::default() },
+    })
 }
 
 fn is_everything(header: &PullMessageRequest<'_>) -> bool {
-    (header.subscription.is_empty() || header.subscription == EVERYTHING)
-        && (header.expression_type.is_empty() || header.expression_type == TAG_EXPRESSION)
+    (header.subscription.is_empty() || header.subscription == EVERYTHING) && is_by_tag(&header.expression_type)
 }
 
+/// The tags that the pull itself names.
 fn subscription(header: &PullMessageRequest<'_>) -> Result<Subscription, Refusal> {
     let topic = Topic::new(&header.topic).map_err(|_| {
         Refusal::new(ResponseCode::SubscriptionParseFailed.number(), "parse the consumer's subscription failed")
     })?;
-    let (kind, expression) = (header.expression_type.to_string(), header.subscription.to_string());
-    Ok(Subscription::new(topic, Some(kind), Some(expression), std::collections::BTreeSet::new()))
+    Ok(Subscription::new(topic, None, Some(header.subscription.to_string()), std::collections::BTreeSet::new()))
 }
 
 /// The subscription that the group's heartbeats brought.
@@ -239,6 +289,7 @@ pub fn answer(pulled: &Pulled) -> (i32, &str, PullMessageResponse) {
         PullStatus::BeyondEnd => (ResponseCode::PullOffsetMoved, "OFFSET_OVERFLOW_BADLY"),
         PullStatus::TooSmall => (ResponseCode::PullOffsetMoved, "OFFSET_TOO_SMALL"),
         PullStatus::Failed(reason) => (ResponseCode::ServiceNotAvailable, reason.as_str()),
+        PullStatus::Expression(reason) => (ResponseCode::SubscriptionParseFailed, reason.as_str()),
     };
     let header = PullMessageResponse {
         min_offset: pulled.range.min as i64,

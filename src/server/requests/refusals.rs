@@ -42,9 +42,10 @@ impl From<GroupError> for Refusal {
     fn from(error: GroupError) -> Self {
         let code = match error {
             GroupError::Unknown { .. } => ResponseCode::SubscriptionGroupNotExist,
-            GroupError::TooManyGroups { .. } | GroupError::TooManyForbidden { .. } | GroupError::Attribute { .. } => {
-                ResponseCode::SystemError
-            }
+            GroupError::TooManyGroups { .. }
+            | GroupError::TooManyForbidden { .. }
+            | GroupError::Attribute { .. }
+            | GroupError::LongAttribute { .. } => ResponseCode::SystemError,
         };
         Refusal::new(code, error.to_string())
     }

@@ -93,14 +93,21 @@ pub struct Send<'a> {
     sys_flag: i32,
     born_timestamp_ms: i64,
     flag: i32,
-    properties: Cow<'a, str>,
+    pub properties: Cow<'a, str>,
     pub reconsume_times: i32,
     pub max_reconsume_times: Option<i32>,
     pub unit_mode: bool,
+    /// The body holds several messages.
     pub batch: bool,
 }
 
 impl<'a> Send<'a> {
+    /// Has the message go to another topic, to a queue that the broker chooses.
+    pub fn redirect(&mut self, topic: &str) {
+        self.topic = Cow::Owned(topic.to_owned());
+        self.queue = -1;
+    }
+
     /// What is wrong with the send whatever the topic's configuration is.
     ///
     /// # Errors

@@ -49,5 +49,6 @@ impl Session {
         }
         self.credit.held = held;
         self.flush_batch();
+        self.ask_interceptors(ctx);
     }
 }

@@ -119,5 +119,6 @@ impl Session {
             }
         }
         self.flush_batch();
+        self.ask_interceptors(ctx);
     }
 }

@@ -17,6 +17,7 @@ use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::frame::{self, FLAG_RESPONSE, Frame, Head, NewHead};
 use crate::protocol::header::pull::PullMessageRequest;
 use crate::protocol::names;
+use crate::protocol::names::Group;
 use crate::protocol::uniq_key;
 use crate::server::requests::pull::{self, Missing, Pull};
 use crate::server::requests::retry;
@@ -99,6 +100,10 @@ impl Session {
             return Err(Refusal::new(ResponseCode::SystemBusy.number(), remark));
         }
         match desk.doors.topics.table.get(&send.topic) {
+            Some(_) if !desk.doors.extensions.interceptors.is_empty() => {
+                self.credit.intercepted.gather((call, &send), body, bytes);
+                Ok(())
+            }
             Some(entry) => {
                 send.put(body, &entry, (&desk.send_rules, self.ends.peer), call.token(), &mut self.batch)?;
                 if self.batch.bytes.len() >= BATCH_BYTES_MAX {
@@ -149,6 +154,9 @@ impl Session {
             let waited = batch.taken_at.map_or(0, |at| now.duration_since(at).as_micros() as u64);
             metrics.put_latency.record(waited, batch.puts.len() as u64);
             metrics.put_time_max_us.raise_to(waited);
+            if !desk.doors.extensions.listeners.is_empty() {
+                self.tell_appended(batch);
+            }
         } else {
             metrics.puts_failed.add(batch.puts.len() as u64);
         }
@@ -235,10 +243,15 @@ impl Session {
             desk.doors.offsets.owner.tell(Commits(pull.commits));
         }
         self.credit.pulls += 1;
+        if !desk.doors.extensions.listeners.is_empty()
+            && let Ok(group) = Group::new(&header.consumer_group)
+        {
+            self.credit.deliveries.insert(call.token(), (group, key.clone()));
+        }
         let ask = Ask::Pull(PullAsk {
             from: pull.from,
             count: pull.count,
-            filter: pull.filter,
+            wish: pull.wish,
             hold: pull.hold,
             token: call.token(),
             reply: ways.pulled.clone(),
@@ -257,6 +270,9 @@ impl Session {
     pub(super) fn pulled(&mut self, pulled: &Pulled) {
         let Desk::Broker(desk) = self.desk.clone() else { return };
         let call = Call::from_token(pulled.token);
+        if !self.credit.deliveries.is_empty() {
+            self.tell_delivered(pulled);
+        }
         let metrics = &desk.doors.metrics;
         let length: usize = pulled.records.iter().map(Bytes::len).sum();
         if pulled.messages > 0 {

@@ -36,11 +36,15 @@ func newInbox() *inbox {
 
 // start starts an instance of the group that puts what it gets into the inbox under its name.
 func (i *inbox) start(c *cluster, instance, group, topic, tags string) (rocketmq.PushConsumer, error) {
+	return i.startChoosing(c, instance, group, topic, consumer.MessageSelector{Type: consumer.TAG, Expression: tags})
+}
+
+// startChoosing does the same with any selector.
+func (i *inbox) startChoosing(c *cluster, instance, group, topic string, selector consumer.MessageSelector) (rocketmq.PushConsumer, error) {
 	made, err := rocketmq.NewPushConsumer(c.consumerOptions(group)...)
 	if err != nil {
 		return nil, err
 	}
-	selector := consumer.MessageSelector{Type: consumer.TAG, Expression: tags}
 	err = made.Subscribe(topic, selector, func(_ context.Context, messages ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
 		i.mutex.Lock()
 		defer i.mutex.Unlock()

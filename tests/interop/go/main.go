@@ -33,7 +33,11 @@ func main() {
 		os.Exit(1)
 	}
 	failed := false
-	for _, each := range slices.Concat(sendingCases(), consumingCases(), retryingCases(), transactionCases(), restartCases()) {
+	cases := slices.Concat(sendingCases(), consumingCases(), filteringCases(), retryingCases(), transactionCases(), restartCases())
+	if suite == "custom-filter" {
+		cases = customFilterCases()
+	}
+	for _, each := range cases {
 		if !strings.Contains(each.name, only) {
 			continue
 		}

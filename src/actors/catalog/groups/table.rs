@@ -11,6 +11,11 @@ use crate::protocol::body::groups::SubscriptionGroupTable;
 use crate::protocol::body::version::DataVersion;
 use crate::protocol::names::{Group, Topic};
 
+/// Attribute of a group: the custom filter that its messages have to pass.
+pub const FILTER_ATTRIBUTE: &str = "actormq.filter";
+/// Attribute of a group: the expression that its custom filter is given.
+pub const FILTER_EXPRESSION_ATTRIBUTE: &str = "actormq.filter.expression";
+
 /// Bit of what is forbidden: the group may not pull the topic's messages.
 pub const FORBIDDEN_READ: i32 = 4;
 

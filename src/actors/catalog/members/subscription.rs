@@ -90,6 +90,9 @@ pub struct GroupSubscriptions {
     /// As the newest heartbeat says; only clients act on it.
     pub from: Option<ConsumeFromWhere>,
     pub topics: BTreeMap<Topic, Arc<Subscription>>,
+    /// The newest heartbeat had a fingerprint of the subscriptions. Such a client tells of other expressions, but not of
+    /// versions that it raised of the same ones.
+    pub fingerprinted: bool,
 }
 
 impl GroupSubscriptions {

@@ -6,6 +6,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.MessageSelector;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -21,6 +22,11 @@ final class Inbox {
 
     /** Starts an instance of the group that puts what it gets into this inbox. */
     DefaultMQPushConsumer start(Cluster cluster, String group, String topic, String tags) throws Exception {
+        return start(cluster, group, topic, MessageSelector.byTag(tags));
+    }
+
+    /** The same of messages that the selector chooses. */
+    DefaultMQPushConsumer start(Cluster cluster, String group, String topic, MessageSelector selector) throws Exception {
         DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
         consumer.setNamesrvAddr(cluster.namesrv);
         consumer.setVipChannelEnabled(false);
@@ -32,7 +38,7 @@ final class Inbox {
             // A rebalance makes the subscription newer, and Apache refuses pulls with 25 until a heartbeat has told it: up to 30 s.
             consumer.setHeartbeatBrokerInterval(1000);
         }
-        consumer.subscribe(topic, tags);
+        consumer.subscribe(topic, selector);
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
             for (MessageExt message : messages) {
                 receive(instance, Texts.text(message.getBody()));

@@ -52,6 +52,8 @@ public final class Main {
             case "ordering" -> Ordering.add(cases);
             case "transactions" -> Transactions.add(cases);
             case "retrying" -> Retrying.add(cases);
+            case "filtering" -> Filtering.add(cases);
+            case "custom-filters" -> Filtering.addCustom(cases);
             case "restarts" -> Restarts.add(cases);
             case "mqadmin" -> MqAdmin.add(cases);
             case "tls" -> Tls.add(cases);

@@ -11,6 +11,7 @@ public final class Vectors {
         Records.write(directory);
         Assignments.write(directory);
         LocalOffsets.write(directory);
+        Filters.write(directory);
         System.exit(0);
     }
 }
