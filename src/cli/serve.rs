@@ -99,11 +99,11 @@ impl Running {
                 "broker       {}{fast}, {} in cluster {}",
                 broker.address, config.identity.broker_name, config.identity.cluster_name
             ));
-            say(format!("clients dial {} ({})", broker.doors.address, broker.advertised.why));
+            say(format!("clients dial {} ({})", broker.doors.identity.address, broker.advertised.why));
             say(format!("data         {}", config.store.data_dir.display()));
             let found = broker.found;
             tracing::info!(
-                address = %broker.doors.address, why = %broker.advertised.why, end = found.end, crashed = found.crashed,
+                address = %broker.doors.identity.address, why = %broker.advertised.why, end = found.end, crashed = found.crashed,
                 read_from = found.scanned_from, records = found.records, took = ?found.took, "the broker serves"
             );
         }

@@ -8,35 +8,24 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_rt::Arbiter;
-use arc_swap::ArcSwap;
 
-use super::doors::{
-    BrokerDoors, DelayDoor, Extensions, GroupDoor, LiveSettings, LockDoor, MemberDoor, OffsetDoor, TopicDoor,
-};
+use super::doors::BrokerDoors;
 use super::extending::Additions;
 use super::listener::{self, Drain, Listener};
-use super::requests::send::{SendRules, WaitingRooms};
+use super::owners::{catalog, waiting_rooms};
+use super::requests::send::SendRules;
 use super::session::{BrokerDesk, Desk};
 use super::tls;
-use super::tree::{LogTree, Threads, ends, keep};
-use crate::actors::catalog::groups::{GroupTable, Groups};
-use crate::actors::catalog::members::{Members, SubscriptionTable};
-use crate::actors::catalog::offsets::{Lower, Offsets, Resets, ViewOffsets};
-use crate::actors::catalog::settings::{Current, Settings, SettingsVersion};
-use crate::actors::catalog::statistics::Statistics;
-use crate::actors::catalog::topics::{EnsureTopic, TopicConfig, TopicTable, Topics};
+use super::tree::{LogTree, Threads, ends};
+use crate::actors::catalog::offsets::{Lower, ViewOffsets};
+use crate::actors::catalog::topics::{EnsureTopic, TopicConfig, TopicTable};
 use crate::actors::cluster::registration::{Registrar, Registration};
 use crate::actors::crash::Pillars;
 use crate::actors::crash::{CrashSession, Stall};
-use crate::actors::delay::{Delay, DelayRoots, Schedule, Settle};
-use crate::actors::door::Door;
+use crate::actors::delay::Settle;
 use crate::actors::log::flusher::Fatal;
-use crate::actors::log::wall_clock_ms;
-use crate::actors::queue_locks::{LockTable, QueueLocks};
-use crate::actors::transactions::{Transactions, Ways};
 use crate::actors::{Stop, supervision};
 use crate::config::{self, Advertised, BrokerConfig};
-use crate::metrics::Metrics;
 use crate::protocol::names::Topic;
 use crate::remoting::tls::TlsError;
 use crate::store::StoreError;
@@ -115,7 +104,7 @@ impl Broker {
         let log = LogTree::start((&config, store_host), topics.clone(), &threads, fatal, disk)?;
         let found = log.found;
         let told = format!("{}:{}", advertised.host, address.port());
-        let (extensions, own) = additions.begin()?;
+        let (extensions, filters) = additions.begin()?;
         let doors = catalog((config, told.into(), extensions), topics, &log, &threads, fatal)?;
         if found.crashed {
             settle_unlisted_topics(&doors, found.foreign).await?;
@@ -134,7 +123,7 @@ impl Broker {
         let listener = Listener::new(sockets, threads.io.clone(), desk, entrance);
         let listener = supervision::start_here(listener, ends(fatal, "the listener"));
         let registration = Registration::new(
-            registrar(&doors.settings.now(), &doors.address),
+            registrar(&doors.settings.now(), &doors.identity.address),
             doors.settings.current.clone(),
             doors.topics.owner.clone(),
         );
@@ -142,7 +131,6 @@ impl Broker {
         let registration = supervision::start_here(registration, ends(fatal, "the registration"));
         let mut pillars = log.pillars.clone();
         pillars.0.push(("the registration", registration.clone().recipient()));
-        let filters = own;
         Ok(Broker {
             doors,
             address,
@@ -282,130 +270,4 @@ fn resolve(advertised: &Advertised) -> Result<IpAddr, StartError> {
     let failed = |source| StartError::Host { host: advertised.host.clone(), source };
     let mut found = (advertised.host.as_str(), 0).to_socket_addrs().map_err(failed)?;
     found.next().map(|address| address.ip()).ok_or_else(|| failed(std::io::Error::other("it has no address")))
-}
-
-fn live_settings(config: BrokerConfig, threads: &Threads, fatal: &Fatal) -> Result<LiveSettings, StartError> {
-    let current: Current = Arc::new(ArcSwap::from_pointee(config));
-    let version = SettingsVersion::default();
-    let recipe = {
-        let (current, version) = (current.clone(), version.clone());
-        move || Ok(Settings::new(current.clone(), version.clone()))
-    };
-    let owner = keep(&threads.io[0], "the settings", Arc::new(recipe), fatal.clone()).map_err(StartError::Catalog)?;
-    Ok(LiveSettings { current, version, owner })
-}
-
-fn waiting_rooms(doors: &BrokerDoors) -> WaitingRooms {
-    let (settings, topics) = (doors.settings.current.clone(), doors.topics.table.clone());
-    WaitingRooms { schedule: doors.delay.schedule.clone(), settings, topics }
-}
-
-fn queue_locks(threads: &Threads, fatal: &Fatal) -> Result<LockDoor, StartError> {
-    let table = Arc::new(LockTable::default());
-    let recipe = {
-        let table = table.clone();
-        move || Ok(QueueLocks::new(table.clone()))
-    };
-    let owner =
-        keep(&threads.io[0], "the queue locks", Arc::new(recipe), fatal.clone()).map_err(StartError::Catalog)?;
-    Ok(LockDoor { table, owner })
-}
-
-fn statistics(
-    metrics: &Arc<Metrics>,
-    table: &Arc<TopicTable>,
-    threads: &Threads,
-    fatal: &Fatal,
-) -> Result<Door<Statistics>, StartError> {
-    let (metrics, table) = (metrics.clone(), table.clone());
-    let recipe = move || Ok(Statistics::new(metrics.clone(), table.clone()));
-    keep(&threads.io[0], "the statistics", Arc::new(recipe), fatal.clone()).map_err(StartError::Catalog)
-}
-
-fn transactions(
-    (settings, log): (&LiveSettings, &LogTree),
-    (topics, offsets, members): (Door<Topics>, Door<Offsets>, Door<Members>),
-    threads: &Threads,
-    fatal: &Fatal,
-) -> Result<Door<Transactions>, StartError> {
-    let (config, log) = (settings.current.clone(), log.doors.clone());
-    let ways = Ways { config, log, topics, offsets, members };
-    let recipe = move || Ok(Transactions::new(ways.clone()));
-    keep(&threads.io[0], "the transactions", Arc::new(recipe), fatal.clone()).map_err(StartError::Catalog)
-}
-
-/// Starts the owners of read-mostly facts.
-fn catalog(
-    (config, address, extensions): (BrokerConfig, Arc<str>, Extensions),
-    table: Arc<TopicTable>,
-    log: &LogTree,
-    threads: &Threads,
-    fatal: &Fatal,
-) -> Result<BrokerDoors, StartError> {
-    let settings = live_settings(config, threads, fatal)?;
-    let current = settings.current.clone();
-    let metrics = Arc::new(Metrics::default());
-    let home = &threads.io[0];
-    let failed = StartError::Catalog;
-    let resets = Arc::new(Resets::default());
-    let offsets = {
-        let (config, resets) = (current.clone(), resets.clone());
-        let recipe = move || Offsets::open(config.clone(), resets.clone()).map_err(|error| error.to_string());
-        keep(home, "the consumer offsets", Arc::new(recipe), fatal.clone()).map_err(failed)?
-    };
-    let topics: Door<Topics> = {
-        let (config, table, log, offsets) = (current.clone(), table.clone(), log.doors.clone(), offsets.clone());
-        let recipe = move || {
-            let opened = Topics::open(config.clone(), table.clone(), log.clone(), offsets.clone());
-            opened.map_err(|error| error.to_string())
-        };
-        keep(home, "the topics", Arc::new(recipe), fatal.clone()).map_err(failed)?
-    };
-    let group_table = Arc::new(GroupTable::default());
-    let groups: Door<Groups> = {
-        let (config, table) = (current.clone(), group_table.clone());
-        let recipe = move || Groups::open(config.clone(), table.clone()).map_err(|error| error.to_string());
-        keep(home, "the groups", Arc::new(recipe), fatal.clone()).map_err(failed)?
-    };
-    let subscriptions = Arc::new(SubscriptionTable::default());
-    let members: Door<Members> = {
-        let (groups, table, told) = (group_table.clone(), subscriptions.clone(), extensions.listeners.clone());
-        let recipe = move || Ok(Members::new(current.clone(), groups.clone(), table.clone()).telling(told.clone()));
-        keep(home, "the members", Arc::new(recipe), fatal.clone()).map_err(failed)?
-    };
-    let statistics = statistics(&metrics, &table, threads, fatal)?;
-    let owners = (topics.clone(), offsets.clone(), members.clone());
-    let transactions = transactions((&settings, log), owners, threads, fatal)?;
-    let delay = delay((&settings, &topics), table.clone(), log, threads, fatal)?;
-    Ok(BrokerDoors {
-        settings,
-        topics: TopicDoor { table, owner: topics },
-        groups: GroupDoor { table: group_table, owner: groups },
-        offsets: OffsetDoor { resets, owner: offsets },
-        members: MemberDoor { subscriptions, owner: members, locks: queue_locks(threads, fatal)? },
-        transactions,
-        log: log.doors.clone(),
-        delay,
-        extensions,
-        metrics,
-        statistics,
-        started_ms: wall_clock_ms(),
-        address,
-    })
-}
-
-/// Starts the scheduler of delayed messages, which begins when it is told to settle.
-fn delay(
-    (settings, topics): (&LiveSettings, &Door<Topics>),
-    table: Arc<TopicTable>,
-    log: &LogTree,
-    threads: &Threads,
-    fatal: &Fatal,
-) -> Result<DelayDoor, StartError> {
-    let schedule = Schedule::new(&settings.now(), table);
-    let roots = DelayRoots::new(&settings.now(), schedule.clone(), log.doors.clone(), topics.clone());
-    let progress = roots.progress.clone();
-    let recipe = move || Delay::open(roots.clone()).map_err(|error| error.to_string());
-    let owner = keep(&threads.io[0], "the delay scheduler", Arc::new(recipe), fatal.clone());
-    Ok(DelayDoor { schedule, progress, owner: owner.map_err(StartError::Catalog)? })
 }

@@ -32,10 +32,16 @@ pub struct BrokerDoors {
     pub extensions: Extensions,
     pub metrics: Arc<Metrics>,
     pub statistics: Door<Statistics>,
-    /// When the broker started, in milliseconds since 1970.
-    pub started_ms: i64,
+    pub identity: Identity,
+}
+
+/// Who the broker says it is.
+#[derive(Clone, Debug)]
+pub struct Identity {
     /// `host:port` that clients are told to dial.
     pub address: Arc<str>,
+    /// When the broker started, in milliseconds since 1970.
+    pub started_ms: i64,
 }
 
 /// What a user's own actors add to a broker.

@@ -7,6 +7,7 @@ pub mod extending;
 pub mod filters;
 pub mod listener;
 pub mod namesrv;
+mod owners;
 pub mod requests;
 pub mod session;
 pub mod tls;

@@ -122,7 +122,7 @@ pub async fn topics_of(doors: &BrokerDoors, request: &Request) -> Answer {
         let topics = doors.offsets.owner.ask(view).await?.topics_of(&group);
         topic_list = topics.into_iter().map(String::from).collect();
     }
-    let body = TopicList { broker_addr: Some(doors.address.to_string()), topic_list };
+    let body = TopicList { broker_addr: Some(doors.identity.address.to_string()), topic_list };
     Ok(Response::body(body.encode()))
 }
 

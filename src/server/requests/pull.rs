@@ -57,7 +57,9 @@ impl Pull {
     pub fn check(code: i32, header: &PullMessageRequest<'_>, doors: &BrokerDoors) -> Result<Pull, Missing> {
         let config = doors.settings.current.load();
         if config.identity.permission & 4 == 0 {
-            return Err(forbidden(format!("the broker[{}] pulling message is forbidden", doors.address)).into());
+            return Err(
+                forbidden(format!("the broker[{}] pulling message is forbidden", doors.identity.address)).into()
+            );
         }
         if code == RequestCode::LitePullMessage.number() && !config.pull.lite_pull {
             let broker = &config.identity.broker_name;

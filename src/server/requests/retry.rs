@@ -64,12 +64,12 @@ pub async fn send_back(doors: &BrokerDoors, request: &Request) -> Answer {
     let header: ConsumerSendMsgBackRequest = request.header()?;
     let settings = doors.settings.now();
     if settings.identity.role == BrokerRole::Slave {
-        return Err(failed(format!("no master available along with {}", doors.address)));
+        return Err(failed(format!("no master available along with {}", doors.identity.address)));
     }
     let group = group(&header.group)?;
     let config = group_of(doors, &group).await?;
     if settings.identity.permission & 2 == 0 {
-        let remark = format!("the broker[{}] sending message is forbidden", doors.address);
+        let remark = format!("the broker[{}] sending message is forbidden", doors.identity.address);
         return Err(Refusal::new(ResponseCode::NoPermission, remark));
     }
     let queues = u32::try_from(config.retry_queue_nums).unwrap_or(0);

@@ -58,10 +58,10 @@ fn put(table: &mut Table, key: &str, value: impl ToString) {
 }
 
 fn put_start(doors: &BrokerDoors, table: &mut Table) {
-    let seconds = now_ms().saturating_sub(doors.started_ms).max(0) / 1_000;
+    let seconds = now_ms().saturating_sub(doors.identity.started_ms).max(0) / 1_000;
     let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
     let (minutes, seconds) = (seconds / 60 % 60, seconds % 60);
-    put(table, "bootTimestamp", doors.started_ms);
+    put(table, "bootTimestamp", doors.identity.started_ms);
     put(table, "runtime", format!("[ {days} days, {hours} hours, {minutes} minutes, {seconds} seconds ]"));
     put(table, "brokerVersionDesc", version::CURRENT_NAME);
     put(table, "startAcceptSendRequestTimeStamp", doors.settings.now().send.accept_from_epoch_ms);

@@ -138,7 +138,7 @@ async fn progress(
 pub async fn all_consumption(doors: &BrokerDoors, request: &Request) -> Answer {
     let header: GetConsumeStatsInBrokerRequest = request.header()?;
     let view = doors.offsets.owner.ask(ViewOffsets::default()).await?;
-    let mut list = ConsumeStatsList { broker_addr: doors.address.to_string(), ..ConsumeStatsList::default() };
+    let mut list = ConsumeStatsList { broker_addr: doors.identity.address.to_string(), ..ConsumeStatsList::default() };
     for group in doors.groups.table.names() {
         let mut of_group = Vec::new();
         for topic in view.topics_of(&group).iter().filter(|topic| subscribes(doors, &group, topic)) {
