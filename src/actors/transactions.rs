@@ -41,8 +41,10 @@ use crate::actors::log::doors::LogDoors;
 use crate::actors::log::draft::QueueCode;
 use crate::actors::log::own_appends::{Placed, StoredRecord};
 use crate::config::{BrokerConfig, BrokerRole};
+use crate::protocol::names::{HALF_TOPIC, QueueKey};
 use crate::protocol::properties;
 use crate::protocol::record::NewRecord;
+use crate::store::consume_queue::queue_dir;
 
 /// Committed messages are handed to the writer when they have this many bytes, also while more are coming.
 const BATCH_BYTES_MAX: usize = 512 * 1024;
@@ -81,9 +83,20 @@ pub struct Transactions {
     armed: bool,
     /// When the last check ended; `None` while one runs.
     checked: Option<Instant>,
+    /// How many half messages there had been since the start when all of them had ended: until there are more, nothing
+    /// is searched, and the idle queues cost nothing.
+    all_ended_at: Option<u64>,
     /// Nothing more is moved; whoever stops the broker waits until the check that runs has heard so.
     stopping: Option<oneshot::Sender<()>>,
     stopped: bool,
+}
+
+/// Whether a queue of half messages has files. Looks at the disk, once at the start.
+fn was_ever_used(ways: &Ways) -> bool {
+    let Some(entry) = ways.log.topics.get(HALF_TOPIC) else { return false };
+    let root = &ways.config.load().store.data_dir;
+    let key = |queue| QueueKey { topic: entry.config.topic.clone(), queue };
+    (0..entry.config.read_queues).any(|queue| queue_dir(root, &key(queue)).exists())
 }
 
 /// The wait for something that the owner began, which it then goes on with.
@@ -92,8 +105,10 @@ type Step = ResponseActFuture<Transactions, ()>;
 impl Transactions {
     #[must_use]
     pub fn new(ways: Ways) -> Self {
+        let all_ended_at = if was_ever_used(&ways) { None } else { Some(0) };
         Self {
             ways,
+            all_ended_at,
             claims: Claims::default(),
             committing: Committing::default(),
             pending: PendingOps::default(),
@@ -227,13 +242,16 @@ impl Transactions {
         let config = self.ways.config.load();
         let interval = Duration::from_millis(config.send.transactions.check_interval_ms);
         let is_due = self.checked.is_some_and(|checked| checked.elapsed() >= interval);
-        if is_due && !self.stopped && config.identity.role != BrokerRole::Slave {
+        let halves = self.ways.log.topics.get(HALF_TOPIC).map_or(0, |entry| entry.counters.messages.value());
+        let is_needed = self.all_ended_at != Some(halves);
+        if is_due && is_needed && !self.stopped && config.identity.role != BrokerRole::Slave {
             self.checked = None;
             let check = Check::new(self.ways.clone(), context.address());
             // What ended is to be told before it is asked about.
             let checked = self.write_ops().then(move |(), _, _| actix::fut::wrap_future::<_, Self>(check.run())).map(
-                |(), transactions, _| {
+                move |all_ended, transactions, _| {
                     transactions.checked = Some(Instant::now());
+                    transactions.all_ended_at = all_ended.then_some(halves);
                     if let Some(waiting) = transactions.stopping.take() {
                         let _ = waiting.send(());
                     }

@@ -66,6 +66,8 @@ struct Candidate {
 enum Reached {
     /// Everything that is old enough was seen.
     Young,
+    /// Everything was seen, and all of it has ended.
+    End,
     /// There is more, for the next search.
     Limit,
 }
@@ -95,18 +97,25 @@ impl Check {
         Self { ways, owner, group: Group::new(TRANSACTION_GROUP).ok() }
     }
 
-    /// Searches all queues, one after the other. What fails is tried again by the next search.
-    pub(super) async fn run(self) {
-        let (Some(entry), Some(group)) = (self.ways.log.topics.get(HALF_TOPIC), &self.group) else { return };
+    /// Searches all queues, one after the other; true when no half message is left open. What fails is tried again by
+    /// the next search.
+    pub(super) async fn run(self) -> bool {
+        let (Some(entry), Some(group)) = (self.ways.log.topics.get(HALF_TOPIC), &self.group) else { return false };
+        let mut all_ended = true;
         for queue in 0..entry.config.read_queues {
-            if let Err(error) = self.queue(group, queue).await {
+            let reached = self.queue(group, queue).await;
+            all_ended &= reached == Ok(Reached::End);
+            if let Err(error) = reached {
                 tracing::warn!(queue, %error, "the check of transactions could not go on");
             }
         }
+        all_ended
     }
 
-    async fn queue(&self, group: &Group, queue: QueueId) -> Result<(), QueueError> {
-        let (Ok(half), Ok(op)) = (Topic::new(HALF_TOPIC), Topic::new(OP_HALF_TOPIC)) else { return Ok(()) };
+    async fn queue(&self, group: &Group, queue: QueueId) -> Result<Reached, QueueError> {
+        let (Ok(half), Ok(op)) = (Topic::new(HALF_TOPIC), Topic::new(OP_HALF_TOPIC)) else {
+            return Ok(Reached::End);
+        };
         let (half, op) = (QueueKey { topic: half, queue }, QueueKey { topic: op, queue });
         let half_from = self.progress(group, &half).await?;
         let op_from = self.progress(group, &op).await?;
@@ -121,8 +130,8 @@ impl Check {
             next: half_from,
         };
         let reached = walk.search().await;
-        walk.keep_progress(half_from, op_from, matches!(reached, Ok(Reached::Young)));
-        reached.map(|_| ())
+        walk.keep_progress(half_from, op_from, matches!(reached, Ok(Reached::Young | Reached::End)));
+        reached
     }
 
     /// Where the last search came to, or the queue begins.
@@ -190,7 +199,7 @@ impl Walk<'_> {
         let (mut found, mut bytes, mut after) = (Vec::new(), 0, self.next);
         let entries = self.check.ways.log.entries(&self.half, self.next, ENTRIES).await?;
         if entries.is_empty() {
-            return Ok((found, after, Some(Reached::Young)));
+            return Ok((found, after, Some(Reached::End)));
         }
         for entry in entries {
             if !self.ended.contains(entry.offset)
