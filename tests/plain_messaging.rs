@@ -329,7 +329,6 @@ async fn what_is_not_there_yet_is_refused_and_never_stored_as_something_else() {
     let mut client = server.client().await;
     client.make_topic("T", "1").await;
     let asks = [
-        ("TRAN_MSG", "true", 16),
         ("TIMER_DELAY_SEC", "5", 13),
         ("TIMER_DELAY_MS", "5000", 13),
         ("TIMER_DELIVER_MS", "1900000000000", 13),
