@@ -29,6 +29,8 @@ mod misfortunes;
 mod our_servers;
 #[path = "client/producers.rs"]
 mod producers;
+#[path = "client/retries.rs"]
+mod retries;
 #[path = "client/server.rs"]
 mod server;
 #[path = "client/shell.rs"]
