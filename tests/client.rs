@@ -25,6 +25,8 @@ mod gathering;
 mod members;
 #[path = "client/misfortunes.rs"]
 mod misfortunes;
+#[path = "client/ordered.rs"]
+mod ordered;
 #[path = "client/our_servers.rs"]
 mod our_servers;
 #[path = "client/producers.rs"]
@@ -35,6 +37,8 @@ mod retries;
 mod server;
 #[path = "client/shell.rs"]
 mod shell;
+#[path = "client/transactional.rs"]
+mod transactional;
 use cluster::Cluster;
 
 /// Longer than anything takes that a test waits for.

@@ -174,7 +174,7 @@ impl Brokers {
         }));
     }
 
-    /// A broker forgets us with the connection; as a consumer we must not stay away until the next heartbeat.
+    /// A broker forgets us with the connection; who consumes or answers must not stay away until the next heartbeat.
     fn ended(&mut self, address: String, ctx: &mut Context<Self>) {
         if !matches!(self.links.get(&address), Some(Link::Up(channel)) if channel.ended().is_some()) {
             return;
@@ -182,7 +182,7 @@ impl Brokers {
         self.links.remove(&address);
         self.known.remove(&address);
         self.publish();
-        if self.membership.consumes() && self.in_routes(&address) {
+        if self.membership.is_asked() && self.in_routes(&address) {
             ctx.run_later(BACK_OFF_MIN, move |brokers, ctx| brokers.connect(address, None, ctx));
         }
     }

@@ -57,6 +57,11 @@ impl Membership {
         !self.consumers.is_empty()
     }
 
+    /// Whether brokers may want something of us while we want nothing of them.
+    pub(super) fn is_asked(&self) -> bool {
+        self.consumes() || !self.answering.is_empty()
+    }
+
     pub(super) fn join(&mut self, join: Join) -> bool {
         match join {
             Join::Producer(group) => {

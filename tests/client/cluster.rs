@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use actormq::protocol::batch;
 use actormq::protocol::body::Body;
 use actormq::protocol::body::clients::{ConsumerList, HeartbeatData};
+use actormq::protocol::body::locks::{LockBatchRequest, LockBatchResponse};
 use actormq::protocol::body::route::{BrokerData, QueueData, TopicRouteData};
 use actormq::protocol::frame::{self, Codec, Ext, FLAG_ONEWAY, FLAG_RESPONSE, Frame, NewHead};
 use actormq::protocol::record::{NewRecord, PHYSICAL_OFFSET_AT, QUEUE_OFFSET_AT, store_timestamp_at};
@@ -22,6 +23,8 @@ pub const PULL: i32 = 11;
 pub const ROUTE: i32 = 105;
 pub const SEND: i32 = 310;
 pub const SEND_BACK: i32 = 36;
+pub const LOCK: i32 = 41;
+pub const UNLOCK: i32 = 42;
 pub const UNREGISTER: i32 = 35;
 
 /// How a server treats a request code.
@@ -330,6 +333,11 @@ impl Cluster {
             29 => (0, vec![("offset", "0".to_owned())], Vec::new()),
             30 => (0, vec![("offset", self.with(|state| state.records(name, fields).len()).to_string())], Vec::new()),
             31 => (0, vec![("offset", "0".to_owned())], Vec::new()),
+            LOCK => {
+                let asked = LockBatchRequest::decode(body).unwrap();
+                (0, Vec::new(), LockBatchResponse { locked: asked.mq_set }.encode())
+            }
+            UNLOCK => ok(),
             // A broker that takes nothing back.
             SEND_BACK => (3, Vec::new(), Vec::new()),
             other => panic!("the cluster does not serve {other}"),
