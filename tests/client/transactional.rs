@@ -154,9 +154,11 @@ async fn open_transactions_outlive_a_crash_of_the_broker() {
     let producer = client.transactional_producer("p", listener.clone()).await.unwrap();
     let inbox = Inbox::default();
     let consumer = inbox.start(&client, from_first("g")).await;
+    producer.send(Message::new("T", "commit -")).await.unwrap();
+    until("the first message", || inbox.len() == 1).await;
     let sent = producer.send(Message::new("T", "unknown commit")).await.unwrap();
     let server = server.crash_and_restart();
-    until("the message", || inbox.len() >= 1).await;
+    until("the message", || inbox.set().contains("unknown commit")).await;
     assert!(listener.asked.lock().unwrap().contains(&(sent.receipt.message_id, "T".to_owned())));
     producer.shutdown().await.unwrap();
     consumer.shutdown().await.unwrap();
