@@ -113,7 +113,6 @@ async fn dead_letters_are_listed_shown_and_sent_again() {
         tell.send(batch[0].clone()).unwrap();
         async move { if again { Outcome::Consumed } else { Outcome::GiveUp } }
     };
-    let consumer = cluster.push_consumer(from_first("g")).subscribe("T", "*").start(listener).await.unwrap();
     let run = async |words: &str| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_actormq"));
         command.args(words.split(' ')).args(["-n", &server.name_server]).stdin(Stdio::null());
@@ -121,6 +120,8 @@ async fn dead_letters_are_listed_shown_and_sent_again() {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     };
+    assert_eq!(run("topic create T").await.0, 0);
+    let consumer = cluster.push_consumer(from_first("g")).subscribe("T", "*").start(listener).await.unwrap();
     let (status, out, error) = run("group dead-letters list g").await;
     assert_eq!((status, out.as_str(), error.as_str()), (0, "", "group g has no dead letters\n"));
     for body in ["one", "two"] {
