@@ -25,14 +25,20 @@ mod gathering;
 mod members;
 #[path = "client/misfortunes.rs"]
 mod misfortunes;
+#[path = "client/ordered.rs"]
+mod ordered;
 #[path = "client/our_servers.rs"]
 mod our_servers;
 #[path = "client/producers.rs"]
 mod producers;
+#[path = "client/retries.rs"]
+mod retries;
 #[path = "client/server.rs"]
 mod server;
 #[path = "client/shell.rs"]
 mod shell;
+#[path = "client/transactional.rs"]
+mod transactional;
 use cluster::Cluster;
 
 /// Longer than anything takes that a test waits for.

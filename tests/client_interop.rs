@@ -14,6 +14,8 @@ use actormq::client::{
 mod administering;
 #[path = "client_interop/cases.rs"]
 mod cases;
+#[path = "client_interop/delivering.rs"]
+mod delivering;
 #[path = "client_interop/fleet.rs"]
 mod fleet;
 #[path = "client_interop/java.rs"]
@@ -158,6 +160,7 @@ fn main() -> std::process::ExitCode {
             "sending" => sending::add(&mut cases),
             "pulling" => pulling::add(&mut cases),
             "pushing" => pushing::add(&mut cases),
+            "delivering" => delivering::add(&mut cases),
             "administering" => administering::add(&mut cases),
             "shell" => shell::add(&mut cases),
             "sharing" => sharing::add(&mut cases),

@@ -1,5 +1,6 @@
 //! `actormq group`: consumer groups made, changed, deleted and listed; how far they are, and setting that.
 
+mod dead_letters;
 mod offsets;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use clap::{Args, Subcommand};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
+use self::dead_letters::DeadLettersArgs;
 use self::offsets::{OffsetsArgs, PROGRESS_COLUMNS, ResetArgs, progress_cells};
 use super::connect::{self, Failure, PlaceArgs, ServerAddresses, with_admin};
 use super::shown::{self, OutputArgs, list};
@@ -42,6 +44,8 @@ enum GroupCommand {
     Lag(OffsetsArgs),
     /// Let a group go on elsewhere
     Reset(ResetArgs),
+    /// List, show and send again what a group could not consume
+    DeadLetters(DeadLettersArgs),
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +134,7 @@ pub fn run(args: &GroupArgs) -> ExitCode {
                 with_admin(&args.servers, async |admin| offsets::offsets(args, admin).await).await
             }
             GroupCommand::Lag(args) => with_admin(&args.servers, async |admin| offsets::lag(args, admin).await).await,
+            GroupCommand::DeadLetters(args) => dead_letters::run(args).await,
             GroupCommand::Reset(args) => {
                 with_admin(&args.servers, async |admin| offsets::reset(args, admin).await).await
             }

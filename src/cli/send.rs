@@ -40,6 +40,9 @@ pub struct SendArgs {
     /// Number of the queue to send to [default: each in turn]
     #[arg(long, value_name = "QUEUE")]
     queue: Option<u32>,
+    /// Consumers get it after the delay of this level: 1 is 1 s, 18 is 2 h unless the broker is told otherwise
+    #[arg(long, value_name = "LEVEL")]
+    delay_level: Option<u8>,
     /// Most messages a second [default: as fast as they go]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
@@ -175,7 +178,7 @@ fn unreadable(what: &str, error: &io::Error) -> Failure {
 }
 
 fn message(args: &SendArgs, body: Vec<u8>) -> Message {
-    let mut message = Message::new(&args.topic, body);
+    let mut message = Message::new(&args.topic, body).delay_level(args.delay_level.unwrap_or(0));
     for key in &args.content.keys {
         message = message.key(key);
     }

@@ -174,7 +174,7 @@ impl Brokers {
         }));
     }
 
-    /// A broker forgets us with the connection; as a consumer we must not stay away until the next heartbeat.
+    /// A broker forgets us with the connection; who consumes or answers must not stay away until the next heartbeat.
     fn ended(&mut self, address: String, ctx: &mut Context<Self>) {
         if !matches!(self.links.get(&address), Some(Link::Up(channel)) if channel.ended().is_some()) {
             return;
@@ -182,7 +182,7 @@ impl Brokers {
         self.links.remove(&address);
         self.known.remove(&address);
         self.publish();
-        if self.membership.consumes() && self.in_routes(&address) {
+        if self.membership.is_asked() && self.in_routes(&address) {
             ctx.run_later(BACK_OFF_MIN, move |brokers, ctx| brokers.connect(address, None, ctx));
         }
     }
@@ -265,7 +265,7 @@ impl Brokers {
         ctx.run_later(self.beat_interval, Self::tick);
     }
 
-    fn asked(&self, request: &PeerRequest) {
+    fn asked(&mut self, request: PeerRequest) {
         match RequestCode::from_number(request.code) {
             RequestCode::NotifyConsumerIdsChanged => {
                 let Ok(notice) = request.ext.decode::<NotifyConsumerIdsChangedRequest>() else {
@@ -273,6 +273,7 @@ impl Brokers {
                 };
                 self.membership.notice(&notice.consumer_group);
             }
+            RequestCode::CheckTransactionState => self.membership.question(request),
             other => {
                 let remark = format!("this client does not serve {other}");
                 // When the answer cannot be sent the broker's own time-out tells it.
@@ -344,7 +345,7 @@ impl Handler<Asked> for Brokers {
     type Result = ();
 
     fn handle(&mut self, Asked(request): Asked, _: &mut Context<Self>) {
-        self.asked(&request);
+        self.asked(request);
     }
 }
 

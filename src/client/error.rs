@@ -89,6 +89,8 @@ pub enum MessageError {
     PropertiesTooLong { bytes: usize, max: usize },
     #[error("a batch holds messages of one topic without delays, retries or transactions")]
     Batch,
+    #[error("a message with a delay cannot be sent in a transaction")]
+    DelayedTransaction,
     #[error("its body cannot be compressed: {0}")]
     Compression(String),
 }

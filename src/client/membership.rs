@@ -4,17 +4,23 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use actix::prelude::*;
+use tokio::sync::mpsc;
 
 use super::heartbeat::Beat;
 use crate::actors::rebalance::MembersChanged;
 use crate::protocol::body::clients::{ConsumerData, HeartbeatData, ProducerData};
 use crate::protocol::header::clients::UnregisterClientRequest;
+use crate::protocol::properties::{PRODUCER_GROUP, value};
+use crate::protocol::record::Record;
+use crate::remoting::channel::PeerRequest;
 
 /// From a producer or consumer: we take part in this group from now on.
 #[derive(Message)]
 #[rtype(result = "bool")]
 pub(super) enum Join {
     Producer(String),
+    /// Questions of brokers about transactions go there.
+    TransactionalProducer(String, mpsc::Sender<PeerRequest>),
     /// Answered `false` when the client has a consumer of the group already.
     Consumer(ConsumerData, Option<Recipient<MembersChanged>>),
 }
@@ -32,6 +38,8 @@ pub(super) struct Membership {
     client_id: String,
     /// Users of each producer group.
     producers: BTreeMap<String, usize>,
+    /// Who answers for the transactions of a producer group.
+    answering: BTreeMap<String, Vec<mpsc::Sender<PeerRequest>>>,
     consumers: BTreeMap<String, Member>,
 }
 
@@ -42,16 +50,26 @@ struct Member {
 
 impl Membership {
     pub(super) fn new(client_id: String) -> Self {
-        Self { client_id, producers: BTreeMap::new(), consumers: BTreeMap::new() }
+        Self { client_id, producers: BTreeMap::new(), answering: BTreeMap::new(), consumers: BTreeMap::new() }
     }
 
     pub(super) fn consumes(&self) -> bool {
         !self.consumers.is_empty()
     }
 
+    /// Whether brokers may want something of us while we want nothing of them.
+    pub(super) fn is_asked(&self) -> bool {
+        self.consumes() || !self.answering.is_empty()
+    }
+
     pub(super) fn join(&mut self, join: Join) -> bool {
         match join {
             Join::Producer(group) => {
+                *self.producers.entry(group).or_default() += 1;
+                true
+            }
+            Join::TransactionalProducer(group, questions) => {
+                self.answering.entry(group.clone()).or_default().push(questions);
                 *self.producers.entry(group).or_default() += 1;
                 true
             }
@@ -82,6 +100,7 @@ impl Membership {
                     return None;
                 }
                 self.producers.remove(&group);
+                self.answering.remove(&group);
                 Some(UnregisterClientRequest { client_id, producer_group: Some(group), consumer_group: None })
             }
             Leave::Consumer(group) => {
@@ -96,6 +115,19 @@ impl Membership {
         let member = self.consumers.get(group);
         if let Some(notices) = member.and_then(|member| member.notices.as_ref()) {
             notices.do_send(MembersChanged);
+        }
+    }
+
+    /// A broker asks about a transaction. One that nobody here can answer is forgotten; the broker asks again.
+    pub(super) fn question(&mut self, question: PeerRequest) {
+        let group = Record::read(&question.body).ok().and_then(|half| value(half.properties, PRODUCER_GROUP));
+        let Some(answering) = group.and_then(|group| self.answering.get_mut(group)) else {
+            tracing::debug!(group, "a question about a transaction of others");
+            return;
+        };
+        answering.retain(|producer| !producer.is_closed());
+        if answering.first().is_none_or(|producer| producer.try_send(question).is_err()) {
+            tracing::warn!("a question about a transaction was dropped: too many wait");
         }
     }
 

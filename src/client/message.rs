@@ -30,6 +30,8 @@ pub struct Message {
     keys: Vec<String>,
     properties: Vec<(String, String)>,
     flag: i32,
+    /// 0 for none.
+    delay_level: u8,
     wait_for_store: bool,
 }
 
@@ -42,6 +44,7 @@ impl Message {
             keys: Vec::new(),
             properties: Vec::new(),
             flag: 0,
+            delay_level: 0,
             wait_for_store: true,
         }
     }
@@ -66,6 +69,18 @@ impl Message {
     /// A number that nobody looks at but the consumer.
     pub fn flag(self, flag: i32) -> Self {
         Self { flag, ..self }
+    }
+
+    /// Consumers get the message only after the delay of this level: of those that the broker is set up with, 1 s, 5 s,
+    /// 10 s, 30 s, 1 to 10 min, 20 min, 30 min, 1 h and 2 h unless it is told otherwise. 0 is none; a level beyond the last
+    /// is the last.
+    ///
+    /// ```
+    /// use actormq::client::Message;
+    /// let reminder = Message::new("reminders", "your cart is waiting").delay_level(16);
+    /// ```
+    pub fn delay_level(self, level: u8) -> Self {
+        Self { delay_level: level, ..self }
     }
 
     /// The broker answers as soon as the message is in its memory, even where it waits for disk or slaves otherwise.
@@ -95,6 +110,12 @@ impl Message {
         self.flag
     }
 
+    /// Whether it is to come later than at once, by its level or by a property of that meaning.
+    pub(super) fn is_delayed(&self) -> bool {
+        let delays = |name: &str| name == properties::DELAY || name.starts_with(properties::TIMER_PREFIX);
+        self.delay_level > 0 || self.properties.iter().any(|(name, _)| delays(name))
+    }
+
     pub(super) fn waits_for_store(&self) -> bool {
         self.wait_for_store
     }
@@ -104,7 +125,9 @@ impl Message {
         let special = |name: &str| {
             matches!(name, properties::DELAY | properties::TRAN_MSG) || name.starts_with(properties::TIMER_PREFIX)
         };
-        !self.properties.iter().any(|(name, _)| special(name)) && !self.topic.starts_with("%RETRY%")
+        self.delay_level == 0
+            && !self.properties.iter().any(|(name, _)| special(name))
+            && !self.topic.starts_with("%RETRY%")
     }
 
     /// # Errors
@@ -149,6 +172,9 @@ impl Message {
                 keys => Cow::Owned(keys.join(" ")),
             };
             properties::push(&mut text, properties::KEYS, &keys);
+        }
+        if self.delay_level > 0 {
+            properties::push(&mut text, properties::DELAY, &self.delay_level.to_string());
         }
         properties::push(&mut text, properties::UNIQ_KEY, unique_key);
         properties::push(&mut text, properties::WAIT, if self.wait_for_store { "true" } else { "false" });
@@ -200,6 +226,16 @@ mod tests {
         let text = message.properties_text("U").unwrap();
         let pairs: Vec<_> = properties::pairs(&text).collect();
         assert_eq!(pairs, [("p", "2"), ("TAGS", "t"), ("KEYS", "k1 k2"), ("UNIQ_KEY", "U"), ("WAIT", "true")]);
+    }
+
+    #[test]
+    fn a_delay_is_a_property_and_fits_no_batch() {
+        let message = Message::new("T", "b").delay_level(3);
+        let text = message.properties_text("U").unwrap();
+        assert_eq!(properties::value(&text, "DELAY"), Some("3"));
+        assert!(!message.fits_batch() && message.is_delayed());
+        let at_once = message.delay_level(0);
+        assert!(at_once.fits_batch() && !at_once.is_delayed());
     }
 
     #[test]

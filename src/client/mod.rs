@@ -49,7 +49,9 @@
 //! | you want | take |
 //! |---|---|
 //! | to send | [`Producer`]: one message, many at once, batches, oneway; to a queue, by key ([`Target`]); gathered ([`Gather`]) |
+//! | messages later, or in a transaction | [`Message::delay_level`], [`TransactionalProducer`] |
 //! | messages as they come | [`PushConsumer`], whose listener is an async function or, by [`ToActor`], an actor |
+//! | the messages of a queue in order | [`PushConsumerBuilder::start_in_order`] |
 //! | messages when you ask | [`PullConsumer`]: polls, one by one, or as a stream; seeks, pauses |
 //! | every member to get everything | [`MessageModel::Broadcasting`] |
 //! | servers for a test | [`embed::Cluster`](crate::embed::Cluster) |
@@ -107,6 +109,9 @@ pub use self::message::{BODY_BYTES_MAX, Message, SendReceipt, SendStatus};
 pub use self::options::{ClientOptions, NAME_SERVER};
 pub use self::produce::producer::Producer;
 pub use self::produce::producer_options::{Gather, ProducerOptions, Target};
+pub use self::produce::transaction::{
+    HalfMessage, Resolution, TransactionListener, TransactionReceipt, TransactionalProducer,
+};
 pub use self::route::NEW_TOPIC_QUEUES;
 use self::routes::Purpose;
 pub use crate::protocol::compression::Compression;
@@ -146,6 +151,31 @@ impl Client {
     /// When the group's name cannot be used.
     pub async fn producer_with(&self, options: ProducerOptions) -> Result<Producer, ClientError> {
         Producer::start(Arc::clone(&self.core), options).await
+    }
+
+    /// A producer that sends in transactions, with RocketMQ's defaults. Its listener is asked on the tokio runtime that this
+    /// is called in.
+    ///
+    /// # Errors
+    /// When the group's name cannot be used.
+    pub async fn transactional_producer<L: TransactionListener>(
+        &self,
+        group: impl Into<String>,
+        listener: L,
+    ) -> Result<TransactionalProducer<L>, ClientError> {
+        self.transactional_producer_with(ProducerOptions::new(group), listener).await
+    }
+
+    /// The same with options of its own. Sends in transactions are never gathered.
+    ///
+    /// # Errors
+    /// As [`Self::transactional_producer`].
+    pub async fn transactional_producer_with<L: TransactionListener>(
+        &self,
+        options: ProducerOptions,
+        listener: L,
+    ) -> Result<TransactionalProducer<L>, ClientError> {
+        TransactionalProducer::start(Arc::clone(&self.core), options, listener).await
     }
 
     /// A consumer that is asked for messages, with RocketMQ's defaults.

@@ -1,6 +1,7 @@
 //! Typed headers from and to ext fields: serde over `name → text` pairs, as the JSON and binary header codecs carry
 //! them. Numbers and booleans are their Java text (`String.valueOf`); a boolean is true only for "true" in any case.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor};
@@ -38,6 +39,17 @@ where
     I: Iterator<Item = (&'de str, &'de str)>,
 {
     T::deserialize(Pairs { pairs, current: None })
+}
+
+/// Reads `T` from a MessagePack map, whose values may also all be text: so is what a broker asks of its clients.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_packed<'de, T: de::Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, FieldError> {
+    rmp_serde::from_slice(bytes).or_else(|error| {
+        let texts: BTreeMap<&str, &str> = rmp_serde::from_slice(bytes).map_err(|_| FieldError(error.to_string()))?;
+        decode(texts.into_iter())
+    })
 }
 
 struct Pairs<'de, I> {

@@ -183,7 +183,7 @@ impl Ext<'_> {
             Ext::Binary(fields) => fields::decode(fields.pairs()),
             Ext::Pairs(pairs) => fields::decode(pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))),
             Ext::MessagePack(bytes) if bytes.is_empty() => fields::decode(std::iter::empty()),
-            Ext::MessagePack(bytes) => rmp_serde::from_slice(bytes).map_err(|e| FieldError(e.to_string())),
+            Ext::MessagePack(bytes) => fields::decode_packed(bytes),
         }
     }
 

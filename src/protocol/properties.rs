@@ -17,6 +17,8 @@ pub const UNIQ_KEY: &str = "UNIQ_KEY";
 pub const WAIT: &str = "WAIT";
 pub const DELAY: &str = "DELAY";
 pub const TRAN_MSG: &str = "TRAN_MSG";
+/// Whose transaction a half message is.
+pub const PRODUCER_GROUP: &str = "PGROUP";
 pub const POP_CK: &str = "POP_CK";
 pub const REAL_TOPIC: &str = "REAL_TOPIC";
 pub const REAL_QUEUE_ID: &str = "REAL_QID";

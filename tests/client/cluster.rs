@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use actormq::protocol::batch;
 use actormq::protocol::body::Body;
 use actormq::protocol::body::clients::{ConsumerList, HeartbeatData};
+use actormq::protocol::body::locks::{LockBatchRequest, LockBatchResponse};
 use actormq::protocol::body::route::{BrokerData, QueueData, TopicRouteData};
 use actormq::protocol::frame::{self, Codec, Ext, FLAG_ONEWAY, FLAG_RESPONSE, Frame, NewHead};
 use actormq::protocol::record::{NewRecord, PHYSICAL_OFFSET_AT, QUEUE_OFFSET_AT, store_timestamp_at};
@@ -21,6 +22,9 @@ pub const NOTICE: i32 = 40;
 pub const PULL: i32 = 11;
 pub const ROUTE: i32 = 105;
 pub const SEND: i32 = 310;
+pub const SEND_BACK: i32 = 36;
+pub const LOCK: i32 = 41;
+pub const UNLOCK: i32 = 42;
 pub const UNREGISTER: i32 = 35;
 
 /// How a server treats a request code.
@@ -128,9 +132,20 @@ impl Cluster {
 
     /// Stores a message as a broker would, and wakes who waits.
     pub fn store(&self, broker: &str, topic: &str, queue: u32, body: &str, properties: &str) -> usize {
+        self.store_again(broker, (topic, queue), body, (properties, 0))
+    }
+
+    /// A message that was consumed again so often.
+    fn store_again(
+        &self,
+        broker: &str,
+        (topic, queue): (&str, u32),
+        body: &str,
+        (properties, times): (&str, i32),
+    ) -> usize {
         let offset = self.with(|state| {
             let records = state.queues.entry((broker.to_owned(), topic.to_owned(), queue)).or_default();
-            records.push(record(topic, queue, records.len() as u64, body.as_bytes(), properties));
+            records.push(record((topic, queue, records.len() as u64), body.as_bytes(), (properties, times)));
             records.len() - 1
         });
         self.arrived.notify_waiters();
@@ -318,6 +333,13 @@ impl Cluster {
             29 => (0, vec![("offset", "0".to_owned())], Vec::new()),
             30 => (0, vec![("offset", self.with(|state| state.records(name, fields).len()).to_string())], Vec::new()),
             31 => (0, vec![("offset", "0".to_owned())], Vec::new()),
+            LOCK => {
+                let asked = LockBatchRequest::decode(body).unwrap();
+                (0, Vec::new(), LockBatchResponse { locked: asked.mq_set }.encode())
+            }
+            UNLOCK => ok(),
+            // A broker that takes nothing back.
+            SEND_BACK => (3, Vec::new(), Vec::new()),
             other => panic!("the cluster does not serve {other}"),
         }
     }
@@ -369,8 +391,10 @@ impl Cluster {
             };
             batch::entries(body).map(|entry| text(entry.unwrap())).collect()
         };
-        let offsets: Vec<_> =
-            entries.iter().map(|(body, properties)| self.store(name, topic, queue, body, properties)).collect();
+        let times = fields.get("j").map_or(0, |times| times.parse().unwrap());
+        let store =
+            |(body, properties): &(String, String)| self.store_again(name, (topic, queue), body, (properties, times));
+        let offsets: Vec<_> = entries.iter().map(store).collect();
         let id = offsets.iter().map(|offset| format!("id{offset}")).collect::<Vec<_>>().join(",");
         let fields = vec![("msgId", id), ("queueId", queue.to_string()), ("queueOffset", offsets[0].to_string())];
         (0, fields, Vec::new())
@@ -453,7 +477,7 @@ fn pulled(next: i64, max: i64) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn record(topic: &str, queue: u32, offset: u64, body: &[u8], properties: &str) -> Vec<u8> {
+fn record((topic, queue, offset): (&str, u32, u64), body: &[u8], (properties, times): (&str, i32)) -> Vec<u8> {
     let host = "127.0.0.1:10911".parse().unwrap();
     let new = NewRecord {
         topic,
@@ -463,7 +487,7 @@ fn record(topic: &str, queue: u32, offset: u64, body: &[u8], properties: &str) -
         born_timestamp_ms: 1_700_000_000_000,
         born_host: host,
         store_host: host,
-        reconsume_times: 0,
+        reconsume_times: times,
         prepared_transaction_offset: 0,
         body,
         properties: &[properties.as_bytes()],

@@ -22,6 +22,29 @@ const SAYS: &[(&str, &[&str])] = &[
     ("push", &["shared 100 and broadcast 100", "the first has 2 queues, the second 2"]),
     ("pull", &[" polled", "at 3 of ", " is order "]),
     ("embedded_broker", &["servers within ", " says remember this", "and ", "unheard-of", "not exist"]),
+    (
+        "delay",
+        &[
+            "a bill that fails once: given back 0 times",
+            "a bill that fails once: given back 1 times",
+            "level 2: given back 0 times",
+            "level 2: given back 1 times",
+            "a reminder: given back 0 times, after ",
+            "no bill at all: given back 0 times",
+            "a dead letter: no bill at all",
+        ],
+    ),
+    ("ordered", &["order-0: created, paid, shipped\n", "order-7: created, paid, shipped\n"]),
+    (
+        "transaction",
+        &[
+            "an order: Commit",
+            "an order that cannot be paid: Rollback",
+            "an order in the dark: Unknown",
+            "the broker asks about an order in the dark",
+            "delivered: an order, an order in the dark",
+        ],
+    ),
     ("sql_filter", &["a bad expression: ", "at character ", " from the "]),
     (
         "geo_filter",

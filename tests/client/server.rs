@@ -9,16 +9,25 @@ pub struct Server {
     pub name_server: String,
     broker: String,
     data: PathBuf,
+    flags: Vec<String>,
 }
 
 impl Server {
     pub fn start(data: &Path) -> Self {
-        Self::listen(data, "127.0.0.1:0", "127.0.0.1:0")
+        Self::start_with(data, &[])
     }
 
-    fn listen(data: &Path, name_server: &str, broker: &str) -> Self {
+    pub fn start_with(data: &Path, flags: &[&str]) -> Self {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        Self::listen(data, "127.0.0.1:0", "127.0.0.1:0", flags)
+    }
+
+    fn listen(data: &Path, name_server: &str, broker: &str, flags: Vec<String>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_actormq"));
-        command.args(["standalone", "--namesrv-listen", name_server, "--listen", broker, "--data"]).arg(data);
+        command
+            .args(["standalone", "--namesrv-listen", name_server, "--listen", broker, "--data"])
+            .arg(data)
+            .args(&flags);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut address = |role: &str| {
@@ -26,13 +35,13 @@ impl Server {
             line.split_whitespace().find(|word| word.starts_with("127.0.0.1:")).unwrap().to_owned()
         };
         let (name_server, broker) = (address("name server"), address("broker"));
-        Self { process, name_server, broker, data: data.to_owned() }
+        Self { process, name_server, broker, data: data.to_owned(), flags }
     }
 
     /// As a crash does: SIGKILL, then the same again on the same ports.
     pub fn crash_and_restart(mut self) -> Self {
         self.end();
-        Self::listen(&self.data, &self.name_server, &self.broker)
+        Self::listen(&self.data, &self.name_server, &self.broker, std::mem::take(&mut self.flags))
     }
 
     fn end(&mut self) {

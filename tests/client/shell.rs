@@ -2,10 +2,13 @@
 
 use std::process::Stdio;
 
+use actormq::client::{Client, ClientOptions, Outcome, ReceivedMessage};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc;
 
 use crate::cluster::{Cluster, PULL};
 use crate::server::Server;
+use crate::{SOON, from_first};
 
 async fn call(cluster: &Cluster, words: &[&str]) -> (i32, String, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_actormq"));
@@ -97,4 +100,68 @@ async fn the_first_two_commands_of_a_newcomer() {
     assert!(consumed.status.success() && text.ends_with("  hello\n"), "{text}");
     let again = shell(&["consume", "--topic", "T", "--group", "G"]).await;
     assert!(again.status.success() && again.stdout.is_empty(), "{again:?}");
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_shown_and_sent_again() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    let cluster = Client::connect(ClientOptions::new(&server.name_server)).await.unwrap();
+    let (tell, mut heard) = mpsc::unbounded_channel();
+    let listener = move |batch: Vec<ReceivedMessage>| {
+        let again = batch[0].property("ORIGIN_MESSAGE_ID").is_some();
+        tell.send(batch[0].clone()).unwrap();
+        async move { if again { Outcome::Consumed } else { Outcome::GiveUp } }
+    };
+    let run = async |words: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_actormq"));
+        command.args(words.split(' ')).args(["-n", &server.name_server]).stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    assert_eq!(run("topic create T").await.0, 0);
+    let consumer = cluster.push_consumer(from_first("g")).subscribe("T", "*").start(listener).await.unwrap();
+    let (status, out, error) = run("group dead-letters list g").await;
+    assert_eq!((status, out.as_str(), error.as_str()), (0, "", "group g has no dead letters\n"));
+    for body in ["one", "two"] {
+        assert_eq!(run(&format!("send --topic T --body {body} --key k")).await.0, 0);
+        tokio::time::timeout(SOON, heard.recv()).await.unwrap().unwrap();
+    }
+    let mut lines: Vec<serde_json::Value> = Vec::new();
+    let begun = std::time::Instant::now();
+    while lines.len() < 2 {
+        assert!(begun.elapsed() < SOON, "{lines:?}");
+        let (_, out, _) = run("group dead-letters list g --json").await;
+        lines = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    }
+    assert_eq!((&lines[0]["body"], &lines[1]["properties"]["RETRY_TOPIC"]), (&"one".into(), &"T".into()));
+    let id = lines[0]["msgId"].as_str().unwrap();
+    let (status, out, _) = run("group dead-letters list g").await;
+    assert!(status == 0 && out.contains(id) && out.contains("from topic"), "{out}");
+    let (status, out, _) = run(&format!("group dead-letters show g {id}")).await;
+    assert!(status == 0 && out.contains("property      RETRY_TOPIC = T") && out.contains("body          one"), "{out}");
+    let (status, _, error) = run("group dead-letters show g 0102").await;
+    assert!(status == 1 && error.contains("group g has no dead letter of the id 0102"), "{error}");
+    let (status, out, error) = run(&format!("group dead-letters resend g {id}")).await;
+    assert!(status == 0 && out.contains("%RETRY%g"), "{out}{error}");
+    let again = tokio::time::timeout(SOON, heard.recv()).await.unwrap().unwrap();
+    assert_eq!((again.topic(), again.message_id().as_str(), again.reconsume_times), ("T", id, 0));
+    let (status, out, error) = run("group dead-letters resend g --all --to-topic --json").await;
+    assert_eq!((status, out.lines().count()), (0, 2), "{out}{error}");
+    for _ in 0..2 {
+        let again = tokio::time::timeout(SOON, heard.recv()).await.unwrap().unwrap();
+        assert_eq!((&*again.queue.topic, again.keys(), again.property("RETRY_TOPIC")), ("T", Some("k"), None));
+    }
+    assert_eq!(run("group dead-letters resend g").await.0, 2);
+    consumer.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_can_be_sent_to_come_later() {
+    let cluster = Cluster::start(&["a"], &[("T", 1)]).await;
+    assert_eq!(call(&cluster, &["send", "--topic", "T", "--body", "x", "--delay-level", "3"]).await.0, 0);
+    let (_, out, _) = call(&cluster, &["consume", "--topic", "T", "--group", "g", "--json", "--count", "1"]).await;
+    let line: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(line["properties"]["DELAY"], "3");
 }

@@ -10,7 +10,7 @@ use crate::protocol::record::{
 
 /// Properties of transactions, by RocketMQ's names.
 pub const TRANSACTION_ID: &str = "__transactionId__";
-pub const PRODUCER_GROUP: &str = "PGROUP";
+pub const PRODUCER_GROUP: &str = properties::PRODUCER_GROUP;
 pub const IMMUNITY_SECONDS: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
 pub const CHECK_TIMES: &str = "TRANSACTION_CHECK_TIMES";
 /// The queue offset that a copy's original had.

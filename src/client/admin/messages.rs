@@ -23,7 +23,7 @@ use crate::protocol::uniq_key::{decode_offset_id, decode_unique_key};
 use crate::rules::assignment::MessageQueue;
 
 /// RocketMQ's own group for tools; every broker has it.
-const TOOLS_GROUP: &str = "TOOLS_CONSUMER";
+pub(super) const TOOLS_GROUP: &str = "TOOLS_CONSUMER";
 /// A key's age is only known to the local month of its maker.
 const UNIQUE_KEY_SLACK_MS: i64 = 24 * 3_600_000;
 /// Messages under one unique key that are looked at.

@@ -22,6 +22,7 @@
 
 mod cluster;
 mod connections;
+mod dead_letters;
 mod groups;
 mod messages;
 mod offsets;
@@ -36,6 +37,7 @@ use tokio::sync::oneshot;
 
 pub use self::cluster::{BrokerPlace, Cluster, Place};
 pub use self::connections::{ConsumerGroup, Member, ProducerMember, Subscribed};
+pub use self::dead_letters::{QueueSpan, Resend};
 pub use self::groups::is_system_group;
 pub use self::messages::KeyQuery;
 pub use self::offsets::{QueueProgress, Reset, ResetQueue, ResetTo};

@@ -21,6 +21,8 @@ use tracing::Instrument;
 
 use super::received::ReceivedMessage;
 
+/// What becomes of messages that a listener had for too long: RocketMQ's level.
+const OVERDUE: Outcome = Outcome::LaterAt(3);
 /// Batches that a worker takes at once, at most.
 const AT_ONCE_MAX: usize = 32;
 /// How long a worker keeps to itself what it has done, while it goes on.
@@ -31,8 +33,26 @@ const TELLS_WITHIN: Duration = Duration::from_millis(5);
 pub enum Outcome {
     /// Done; the group does not see them again.
     Consumed,
-    /// Not now; they come again after some seconds.
+    /// Not now: the broker delivers them to the group again, later each time, and makes dead letters of them in the end. In
+    /// order, they come again in place after [`PushOptions::suspend`](crate::client::PushOptions::suspend).
     Later,
+    /// The same after the delay of this level, whichever time it is; 0 is as [`Outcome::Later`]. In order, the level is not
+    /// looked at.
+    LaterAt(u8),
+    /// Never: they are dead letters of the group at once.
+    GiveUp,
+}
+
+impl Outcome {
+    /// The delay level to hand messages back with; `None` when they are consumed.
+    pub(in crate::client) fn level(self) -> Option<i32> {
+        match self {
+            Self::Consumed => None,
+            Self::Later => Some(0),
+            Self::LaterAt(level) => Some(i32::from(level)),
+            Self::GiveUp => Some(-1),
+        }
+    }
 }
 
 /// Takes messages. An async function or closure from a batch to an [`Outcome`] is one.
@@ -145,11 +165,19 @@ struct Work {
     returns: Arc<Returns>,
 }
 
+/// What a worker's listener has.
+struct UnderWay {
+    work: Work,
+    since: Instant,
+}
+
 /// The queue between readers and workers of one consumer. Its length is bounded by the flow limits of the queues read.
 pub(in crate::client) struct Desk {
     waiting: Mutex<VecDeque<Work>>,
     ready: Semaphore,
     workers: Mutex<Vec<JoinHandle<()>>>,
+    /// One for each worker, which alone fills it. Empty when somebody else found it overdue.
+    under_way: Vec<Mutex<Option<UnderWay>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -160,9 +188,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Desk {
     /// Starts `concurrency` workers on `runtime`.
     pub(in crate::client) fn open<L: Listener>(listener: L, concurrency: usize, runtime: &Handle) -> Arc<Self> {
-        let desk = Arc::new(Self { waiting: Mutex::default(), ready: Semaphore::new(0), workers: Mutex::default() });
+        let desk = Arc::new(Self {
+            waiting: Mutex::default(),
+            ready: Semaphore::new(0),
+            workers: Mutex::default(),
+            under_way: (0..concurrency).map(|_| Mutex::default()).collect(),
+        });
         let listener = Arc::new(listener);
-        let start = |_| runtime.spawn(work(Arc::clone(&desk), Arc::clone(&listener), concurrency));
+        let start = |worker| runtime.spawn(work(Arc::clone(&desk), Arc::clone(&listener), worker));
         let workers = (0..concurrency).map(start).collect();
         *lock(&desk.workers) = workers;
         desk
@@ -199,10 +232,26 @@ impl Desk {
         }
     }
 
+    /// Whether [`Self::close`] was called: what was handed out and did not come back never will.
+    pub(in crate::client) fn is_closed(&self) -> bool {
+        self.ready.is_closed()
+    }
+
+    /// Takes from listeners what they have for longer than `limit`. They go on, and nobody asks what came of it.
+    pub(in crate::client) fn take_overdue(&self, limit: Duration) {
+        for place in &self.under_way {
+            let overdue = lock(place).take_if(|under_way| under_way.since.elapsed() > limit);
+            if let Some(UnderWay { work: Work { batch, returns }, .. }) = overdue {
+                tracing::warn!(messages = batch.len(), ?limit, "a listener takes too long; its messages come again");
+                returns.put(vec![(batch, OVERDUE)]);
+            }
+        }
+    }
+
     /// The next piece of work, and of what else waits as much as falls to one worker: a lock for many.
-    fn take(&self, workers: usize) -> VecDeque<Work> {
+    fn take(&self) -> VecDeque<Work> {
         let mut waiting = lock(&self.waiting);
-        let wanted = (waiting.len() / workers.max(1)).clamp(1, AT_ONCE_MAX);
+        let wanted = (waiting.len() / self.under_way.len().max(1)).clamp(1, AT_ONCE_MAX);
         let more = u32::try_from(wanted - 1).ok().and_then(|more| self.ready.try_acquire_many(more).ok());
         let count = if more.is_some() { wanted } else { 1 }.min(waiting.len());
         if let Some(more) = more {
@@ -257,10 +306,13 @@ impl Done {
     }
 }
 
-async fn work<L: Listener>(desk: Arc<Desk>, listener: Arc<L>, workers: usize) {
+async fn work<L: Listener>(desk: Arc<Desk>, listener: Arc<L>, worker: usize) {
+    let Some(place) = desk.under_way.get(worker) else {
+        return;
+    };
     while let Ok(permit) = desk.ready.acquire().await {
         permit.forget();
-        let mut taken = desk.take(workers);
+        let mut taken = desk.take();
         let mut done = Done { returns: None, batches: Vec::new(), since: Instant::now() };
         while let Some(Work { batch, returns }) = taken.pop_front() {
             if returns.closed.load(Ordering::Acquire) {
@@ -270,8 +322,12 @@ async fn work<L: Listener>(desk: Arc<Desk>, listener: Arc<L>, workers: usize) {
                 desk.give_back(&mut taken);
                 done.tell();
             };
-            let outcome = consume(&*listener, &batch, held_up).await;
-            done.add(returns, batch, outcome);
+            let given = batch.clone();
+            *lock(place) = Some(UnderWay { work: Work { batch, returns }, since: Instant::now() });
+            let outcome = consume(&*listener, given, held_up).await;
+            if let Some(UnderWay { work: Work { batch, returns }, .. }) = lock(place).take() {
+                done.add(returns, batch, outcome);
+            }
             // A listener that blocks must not keep others from what we took, nor the end of the consumer waiting.
             if done.since.elapsed() > TELLS_WITHIN {
                 desk.give_back(&mut taken);
@@ -288,7 +344,7 @@ async fn work<L: Listener>(desk: Arc<Desk>, listener: Arc<L>, workers: usize) {
 }
 
 /// Calls `held_up` when the listener has to wait for something.
-async fn consume<L: Listener>(listener: &L, batch: &[ReceivedMessage], held_up: impl FnOnce()) -> Outcome {
+async fn consume<L: Listener>(listener: &L, batch: Vec<ReceivedMessage>, held_up: impl FnOnce()) -> Outcome {
     let first = batch.first();
     let span = tracing::debug_span!(
         "consume",
@@ -296,7 +352,7 @@ async fn consume<L: Listener>(listener: &L, batch: &[ReceivedMessage], held_up: 
         offset = first.map(|message| message.queue_offset),
         count = batch.len()
     );
-    let consuming = async { listener.consume(batch.to_vec()).await }.instrument(span);
+    let consuming = async { listener.consume(batch).await }.instrument(span);
     let mut consuming = pin!(AssertUnwindSafe(consuming).catch_unwind());
     let consumed = match futures_util::poll!(consuming.as_mut()) {
         Poll::Ready(consumed) => consumed,

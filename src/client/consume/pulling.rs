@@ -17,7 +17,7 @@ use super::pull::{Pull, Pulled};
 use super::pull_options::PullOptions;
 use super::queue_reader::Progress;
 use super::received::ReceivedMessage;
-use super::shares::Place;
+use super::sharer::Place;
 use super::subscription::Subscription;
 use crate::client::error::ClientError;
 use crate::client::hub::Hub;

@@ -8,10 +8,13 @@ use tokio::runtime::Handle;
 
 use super::checking::check;
 use super::desk::{Desk, Listener};
+use super::handing_back::WayBack;
 use super::local_offsets::{LocalOffsets, path_of};
 use super::push_options::{MessageModel, PushOptions, StartFrom};
+use super::queue_locks::QueueLocks;
 use super::queue_reader::Flow;
-use super::shares::{Finish, Holdings, Positions, Readers, Sharer, Shares, Want, Wanted};
+use super::sharer::{Listening, Order, Readers, Sharer};
+use super::shares::{Finish, Holdings, Positions, Shares, Want, Wanted};
 use super::subscription::{Filter, Subscription};
 use super::survey::agree;
 use crate::actors::rebalance::{INTERVAL, Rebalance, Retire, Sharing, Subscribe, Unsubscribe};
@@ -49,6 +52,22 @@ impl PushConsumerBuilder {
     /// When an option or name cannot be used, no name server answers, a broker does not understand a filter, or the
     /// client has a consumer of the group already. That a topic does not exist yet is no error: it is consumed once it does.
     pub async fn start<L: Listener>(self, listener: L) -> Result<PushConsumer, ClientError> {
+        self.start_with(listener, Call::AtOnce).await
+    }
+
+    /// The same, but each queue's messages are consumed one after the other, by one listener call at a time, and by one
+    /// member of the group. What the listener gives back is given to it again in place, before anything that is behind it.
+    ///
+    /// The broker locks each queue for the member that reads it. A queue that goes to another member does so between two
+    /// calls of the listener.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_in_order<L: Listener>(self, listener: L) -> Result<PushConsumer, ClientError> {
+        self.start_with(listener, Call::InOrder).await
+    }
+
+    async fn start_with<L: Listener>(self, listener: L, call: Call) -> Result<PushConsumer, ClientError> {
         self.options.check()?;
         let subscriptions = self.subscriptions()?;
         for topic in subscriptions.keys() {
@@ -70,6 +89,20 @@ impl PushConsumerBuilder {
         let topics: Vec<_> = subscriptions.keys().cloned().collect();
         let local = open_local(&core, &options).await?;
         let options = Arc::new(options);
+        let order = match call {
+            Call::AtOnce => Order::None,
+            Call::InOrder if options.broadcasts() => Order::Alone,
+            Call::InOrder => {
+                let locks = QueueLocks::new(Arc::clone(&core), &group);
+                Order::Locked(core.at_home(move || locks.start()).await?)
+            }
+        };
+        let listening = Listening {
+            options: Arc::clone(&options),
+            desk: Arc::clone(&desk),
+            way_back: Arc::new(WayBack::new(&core, &group, options.max_reconsume_times)),
+            order,
+        };
         let sharer = Sharer {
             core: Arc::clone(&core),
             group: group.clone(),
@@ -77,7 +110,7 @@ impl PushConsumerBuilder {
             young_topics: options.young_topics,
             commit_interval: Some(options.commit_interval),
             local,
-            readers: Readers::Push(Arc::clone(&options), Arc::clone(&desk)),
+            readers: Readers::Push(listening),
         };
         let shares = Shares::new(sharer, subscriptions);
         // Who broadcasts shares with nobody, and has all queues.
@@ -125,6 +158,12 @@ impl PushConsumerBuilder {
         subscriptions.insert(Arc::clone(&retry.topic), Arc::new(retry));
         Ok(subscriptions)
     }
+}
+
+/// How a listener is called.
+enum Call {
+    AtOnce,
+    InOrder,
 }
 
 fn consumer_data(options: &PushOptions, wanted: Vec<SubscriptionData>) -> ConsumerData {

@@ -1,23 +1,30 @@
 //! Reads one queue for a push consumer.
 //!
 //! Owns where the queue is read and the messages that are not consumed yet. Hears what pulls bring and what listeners
-//! did. Tells the desk what there is to consume, and publishes what may be committed.
+//! did. Tells the desk what there is to consume, gives back to brokers what was not consumed, and publishes what may be
+//! committed.
 //!
 //! Invariants: one pull under way; none while the backlog is full or the consumer is suspended; what is published is
-//! below every message that is not consumed.
+//! below every message that is neither consumed nor given back. In order, also: one batch with the listener, and none
+//! without the lock.
+
+mod in_order;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 
+use self::in_order::InOrder;
 use super::backlog::Backlog;
 use super::beginning::Beginning;
-use super::desk::{Desk, Outcome, Returned, Returns};
+use super::desk::{Returned, Returns};
+use super::handing_back::GivenBack;
 use super::pull::{Pull, Pulled};
-use super::push_options::PushOptions;
 use super::received::ReceivedMessage;
+use super::sharer::{Listening, Order};
 use super::subscription::Subscription;
 use crate::client::error::ClientError;
 use crate::client::hub::Hub;
@@ -48,6 +55,10 @@ impl Progress {
     pub(in crate::client) fn set(&self, offset: i64) {
         self.0.store(offset, Ordering::Release);
     }
+
+    fn forget(&self) {
+        self.0.store(-1, Ordering::Release);
+    }
 }
 
 /// From the consumer: pull no more until told so.
@@ -67,9 +78,8 @@ pub(in crate::client) struct Close;
 #[derive(Clone)]
 pub(in crate::client) struct Reading {
     pub(in crate::client) core: Arc<Hub>,
-    pub(in crate::client) options: Arc<PushOptions>,
+    pub(in crate::client) listening: Listening,
     pub(in crate::client) subscription: Arc<Subscription>,
-    pub(in crate::client) desk: Arc<Desk>,
     pub(in crate::client) queue: Arc<MessageQueue>,
     pub(in crate::client) progress: Arc<Progress>,
     pub(in crate::client) beginning: Beginning,
@@ -83,23 +93,54 @@ pub(in crate::client) struct QueueReader {
     broker_id: i64,
     pulling: bool,
     suspended: bool,
+    /// Batches on their way back to a broker.
+    giving_back: usize,
+    /// `None`: listeners may have several batches at once.
+    in_order: Option<InOrder>,
+    /// Raised when what was read counts no longer, so that an answer to an older question is told apart.
+    epoch: u64,
+    /// Who waits for our end.
+    closing: Vec<oneshot::Sender<()>>,
 }
+
+/// From the task that gave messages back.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Back(GivenBack);
 
 impl QueueReader {
     pub(in crate::client) fn start(reading: Reading) -> Addr<Self> {
         Self::create(|ctx| {
             let returns = Arc::new(Returns::new(ctx.address().recipient()));
-            Self { reading, returns, backlog: None, broker_id: MASTER, pulling: false, suspended: false }
+            let in_order = match &reading.listening.order {
+                Order::None => None,
+                Order::Alone => Some(InOrder::alone()),
+                Order::Locked(locks) => Some(InOrder::locked(locks.clone())),
+            };
+            Self {
+                reading,
+                returns,
+                backlog: None,
+                broker_id: MASTER,
+                pulling: false,
+                suspended: false,
+                giving_back: 0,
+                in_order,
+                epoch: 0,
+                closing: Vec::new(),
+            }
         })
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>) {
         let reading = self.reading.clone();
         let start = async move {
-            let Reading { core, options, queue, beginning, .. } = &reading;
-            beginning.offset(core, &options.group, queue).await
+            let Reading { core, listening, queue, beginning, .. } = &reading;
+            beginning.offset(core, &listening.options.group, queue).await
         };
-        ctx.spawn(start.into_actor(self).map(|start, reader, ctx| match start {
+        let epoch = self.epoch;
+        ctx.spawn(start.into_actor(self).map(move |start, reader, ctx| match start {
+            _ if reader.epoch != epoch => {}
             Ok(offset) => {
                 reader.backlog = Some(Backlog::new(offset));
                 reader.publish();
@@ -107,7 +148,11 @@ impl QueueReader {
             }
             Err(error) => {
                 tracing::warn!(queue = %reader.reading.queue, %error, "where to begin is not known yet");
-                ctx.run_later(AFTER_ERROR, Self::begin);
+                ctx.run_later(AFTER_ERROR, move |reader, ctx| {
+                    if reader.epoch == epoch {
+                        reader.begin(ctx);
+                    }
+                });
             }
         }));
     }
@@ -122,23 +167,27 @@ impl QueueReader {
         let Some(backlog) = &self.backlog else {
             return;
         };
-        if self.pulling || self.suspended || backlog.is_full(&self.reading.options.flow) {
+        if self.pulling || self.suspended || backlog.is_full(&self.reading.listening.options.flow) {
             return;
         }
         self.pulling = true;
         let pull = Pull {
-            group: self.reading.options.group.as_str().into(),
+            group: self.reading.listening.options.group.as_str().into(),
             subscription: Arc::clone(&self.reading.subscription),
             queue: Arc::clone(&self.reading.queue),
             offset: backlog.next(),
-            commit: if self.reading.options.broadcasts() { 0 } else { backlog.committable() },
-            count: i32::from(self.reading.options.pull_batch),
+            commit: if self.reading.listening.options.broadcasts() { 0 } else { backlog.committable() },
+            count: i32::from(self.reading.listening.options.pull_batch),
             hold: HOLD,
             broker_id: self.broker_id,
         };
         let core = Arc::clone(&self.reading.core);
         let question = async move { pull.ask(&core).await };
-        ctx.spawn(question.into_actor(self).map(|answer, reader, ctx| {
+        let epoch = self.epoch;
+        ctx.spawn(question.into_actor(self).map(move |answer, reader, ctx| {
+            if reader.epoch != epoch {
+                return;
+            }
             reader.pulling = false;
             match answer {
                 Ok(pulled) => reader.take(pulled, ctx),
@@ -157,14 +206,24 @@ impl QueueReader {
             *backlog = Backlog::new(pulled.next);
         } else {
             let new = backlog.add(pulled.messages, pulled.next);
-            self.hand_out(new);
+            self.bring(new, ctx);
         }
         self.publish();
         self.pull(ctx);
     }
 
+    fn bring(&mut self, messages: Vec<ReceivedMessage>, ctx: &mut Context<Self>) {
+        match &mut self.in_order {
+            Some(in_order) => {
+                in_order.bring(messages);
+                self.next_turn(ctx);
+            }
+            None => self.hand_out(messages),
+        }
+    }
+
     fn hand_out(&self, messages: Vec<ReceivedMessage>) {
-        self.reading.desk.put(messages, self.reading.options.consume_batch, &self.returns);
+        self.reading.listening.desk.put(messages, self.reading.listening.options.consume_batch, &self.returns);
     }
 
     fn failed(&mut self, error: &ClientError, ctx: &mut Context<Self>) {
@@ -186,20 +245,61 @@ impl QueueReader {
 
     fn collect(&mut self, ctx: &mut Context<Self>) {
         for (batch, outcome) in self.returns.take() {
-            match outcome {
-                Outcome::Consumed => self.finish(&batch),
-                Outcome::Later if self.reading.options.broadcasts() => {
+            match outcome.level() {
+                None => self.finish(&batch),
+                Some(_) if self.in_order.is_some() => {
+                    self.put_off(batch, outcome, ctx);
+                    continue;
+                }
+                Some(_) if self.reading.listening.options.broadcasts() => {
                     // There is no group that could take them over: RocketMQ's rule.
                     tracing::warn!(queue = %self.reading.queue, messages = batch.len(), "given back while broadcasting: dropped");
                     self.finish(&batch);
                 }
-                Outcome::Later => {
-                    ctx.run_later(self.reading.options.retry_delay, move |reader, _| reader.hand_out(again(batch)));
-                }
+                Some(level) => self.give_back(batch, level, ctx),
             }
+            self.listener_is_free();
+        }
+        self.go_on(ctx);
+    }
+
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        self.publish();
+        self.next_turn(ctx);
+        self.pull(ctx);
+        self.end_if_done(ctx);
+    }
+
+    fn give_back(&mut self, batch: Vec<ReceivedMessage>, level: i32, ctx: &Context<Self>) {
+        self.giving_back += 1;
+        let (way_back, me) = (Arc::clone(&self.reading.listening.way_back), ctx.address());
+        // Not a future of the actor: a wake would poll all that are under way.
+        drop(actix::spawn(async move { me.do_send(Back(way_back.hand_back(batch, level).await)) }));
+    }
+
+    fn given_back(&mut self, GivenBack { taken, left }: GivenBack, ctx: &mut Context<Self>) {
+        self.giving_back -= 1;
+        self.finish(&taken);
+        if self.in_order.is_some() {
+            self.rest(left, ctx);
+        } else if !left.is_empty() {
+            let wait = self.reading.listening.options.retry_delay;
+            ctx.run_later(wait, move |reader, _| reader.hand_out(again(left)));
+        }
+        self.go_on(ctx);
+    }
+
+    /// Ends when nothing is under way that may still move our progress.
+    fn end_if_done(&mut self, ctx: &mut Context<Self>) {
+        if self.closing.is_empty() || self.giving_back > 0 || self.listener_is_busy() {
+            return;
         }
         self.publish();
-        self.pull(ctx);
+        for waiter in self.closing.drain(..) {
+            // Who asked may have given up.
+            let _ = waiter.send(());
+        }
+        ctx.stop();
     }
 }
 
@@ -212,7 +312,19 @@ impl Actor for QueueReader {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_later(self.reading.beginning.grace, Self::begin);
+        if self.in_order.as_ref().is_some_and(InOrder::needs_lock) {
+            self.lock(ctx);
+        } else {
+            ctx.run_later(self.reading.beginning.grace, Self::begin);
+        }
+    }
+}
+
+impl Handler<Back> for QueueReader {
+    type Result = ();
+
+    fn handle(&mut self, Back(given): Back, ctx: &mut Context<Self>) {
+        self.given_back(given, ctx);
     }
 }
 
@@ -234,12 +346,19 @@ impl Handler<Flow> for QueueReader {
 }
 
 impl Handler<Close> for QueueReader {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Close, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: Close, ctx: &mut Context<Self>) -> ResponseFuture<()> {
         self.suspended = true;
-        self.returns.close();
+        if self.in_order.is_none() {
+            self.returns.close();
+        }
+        let (ended, has_ended) = oneshot::channel();
+        self.closing.push(ended);
         self.collect(ctx);
-        ctx.stop();
+        Box::pin(async move {
+            // An error means that the client is shutting down.
+            let _ = has_ended.await;
+        })
     }
 }

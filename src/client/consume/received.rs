@@ -86,7 +86,7 @@ impl ReceivedMessage {
         properties::pairs(self.properties_text())
     }
 
-    fn properties_text(&self) -> &str {
+    pub(in crate::client) fn properties_text(&self) -> &str {
         // Checked when the record was read.
         std::str::from_utf8(&self.properties).unwrap_or_default()
     }

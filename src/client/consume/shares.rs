@@ -12,23 +12,24 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::future::join_all;
-use tokio::sync::watch;
 
 use super::beginning::{Beginning, Stored};
-use super::desk::Desk;
-use super::local_offsets::LocalOffsets;
-use super::push_options::{PushOptions, StartFrom, YoungTopics};
+use super::queue_locks::Give;
 use super::queue_reader::{Close, Flow, Progress, QueueReader, Reading};
+use super::sharer::{Listening, Order, Place, Readers, Sharer};
 use super::subscription::Subscription;
 use super::survey::{Company, survey};
 use crate::actors::rebalance::{Assigned, Survey, View};
-use crate::client::hub::Hub;
 use crate::protocol::body::clients::SubscriptionData;
 use crate::protocol::names::RETRY_PREFIX;
 use crate::rules::assignment::MessageQueue;
 
 /// A member that loses a queue hears of it when we do. So long it has to commit before we ask where to begin.
 const HANDOVER_GRACE: Duration = Duration::from_millis(200);
+/// How often it is looked for listeners that take too long, within the time that they have.
+const LOOKS: u32 = 10;
+const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(10);
+const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(60);
 
 /// From the consumer's handle: this is wanted of a topic from now on, or the topic no longer. Answered with all that is
 /// wanted, as brokers are told.
@@ -64,38 +65,6 @@ pub(in crate::client) struct Positions;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::client) struct Finish;
-
-/// A queue that a pull consumer's handle is to read.
-#[derive(Debug, Clone)]
-pub(in crate::client) struct Place {
-    pub(in crate::client) subscription: Arc<Subscription>,
-    pub(in crate::client) progress: Arc<Progress>,
-    pub(in crate::client) beginning: Beginning,
-}
-
-/// What a pull consumer's handle is to read: always the latest.
-pub(in crate::client) type Places = BTreeMap<MessageQueue, Place>;
-
-/// Who reads the queues.
-pub(in crate::client) enum Readers {
-    /// An actor each, for a listener.
-    Push(Arc<PushOptions>, Arc<Desk>),
-    /// The handle of a pull consumer.
-    Pull(watch::Sender<Arc<Places>>),
-}
-
-/// What a consumer is, as far as its shares go.
-pub(in crate::client) struct Sharer {
-    pub(in crate::client) core: Arc<Hub>,
-    pub(in crate::client) group: String,
-    pub(in crate::client) start_from: StartFrom,
-    pub(in crate::client) young_topics: YoungTopics,
-    /// `None`: nothing is committed unless the handle does it.
-    pub(in crate::client) commit_interval: Option<Duration>,
-    /// Of a broadcasting consumer.
-    pub(in crate::client) local: Option<LocalOffsets>,
-    pub(in crate::client) readers: Readers,
-}
 
 struct Held {
     reader: Option<Addr<QueueReader>>,
@@ -144,12 +113,14 @@ impl Shares {
         let stored = local.as_ref().map_or(Stored::AtBroker, |local| Stored::Here(local.of(queue)));
         let beginning = Beginning { start_from: *start_from, young_topics: *young_topics, stored, grace };
         let (reader, place) = match &self.sharer.readers {
-            Readers::Push(options, desk) => {
+            Readers::Push(listening) => {
+                let locked = matches!(listening.order, Order::Locked(_));
+                // Who gives a lock back has committed.
+                let beginning = if locked { Beginning { grace: Duration::ZERO, ..beginning } } else { beginning };
                 let reader = QueueReader::start(Reading {
                     core: Arc::clone(core),
-                    options: Arc::clone(options),
+                    listening: listening.clone(),
                     subscription,
-                    desk: Arc::clone(desk),
                     queue: Arc::new(queue.clone()),
                     progress: Arc::clone(&progress),
                     beginning,
@@ -175,12 +146,16 @@ impl Shares {
     /// Ends the reader of a queue and commits how far it came.
     fn lose(&mut self, queue: MessageQueue) -> impl Future<Output = ()> + use<> {
         let held = self.held.remove(&queue);
-        let Sharer { core, group, local, commit_interval, .. } = &mut self.sharer;
+        let Sharer { core, group, local, commit_interval, readers, .. } = &mut self.sharer;
         if let (Some(local), Some(offset)) =
             (local.as_mut(), held.as_ref().and_then(|held| held.progress.committable()))
         {
             local.set(&queue, offset);
         }
+        let locks = match readers {
+            Readers::Push(Listening { order: Order::Locked(locks), .. }) => Some(locks.clone()),
+            _ => None,
+        };
         let at_broker = local.is_none() && commit_interval.is_some();
         let (core, group) = (Arc::clone(core), group.clone());
         async move {
@@ -196,6 +171,10 @@ impl Shares {
                 && let Err(error) = core.commit(&group, &queue, offset).await
             {
                 tracing::warn!(%queue, %error, "the last offset was not committed; its messages come again");
+            }
+            if let (Some(locks), Some(reader)) = (locks, held.reader) {
+                // Only now may others consume it. The locks' owner ends with the consumer.
+                let _ = locks.send(Give { queue, holder: reader.recipient() }).await;
             }
         }
     }
@@ -290,6 +269,11 @@ impl Actor for Shares {
     fn started(&mut self, ctx: &mut Context<Self>) {
         if let Some(interval) = self.sharer.commit_interval {
             ctx.run_later(interval, Self::tick);
+        }
+        if let Readers::Push(Listening { options, desk, order: Order::None, .. }) = &self.sharer.readers {
+            let (limit, desk) = (options.consume_timeout, Arc::clone(desk));
+            let interval = (limit / LOOKS).clamp(LOOK_INTERVAL_MIN, LOOK_INTERVAL_MAX);
+            ctx.run_interval(interval, move |_, _| desk.take_overdue(limit));
         }
     }
 }

@@ -242,9 +242,9 @@ impl Courier {
             born_timestamp: parcel.born_timestamp_ms,
             flag: parcel.flag,
             properties: Cow::Borrowed(&parcel.properties),
-            reconsume_times: Some(0),
+            reconsume_times: Some(parcel.retried.map_or(0, |retried| retried.times)),
             unit_mode: Some(false),
-            max_reconsume_times: None,
+            max_reconsume_times: parcel.retried.and_then(|retried| retried.times_max),
             batch: Some(parcel.batch),
             broker_name: Cow::Borrowed(&queue.broker),
         }

@@ -6,3 +6,4 @@ pub(in crate::client) mod gathering;
 pub(in crate::client) mod parcel;
 pub(in crate::client) mod producer;
 pub(in crate::client) mod producer_options;
+pub(in crate::client) mod transaction;

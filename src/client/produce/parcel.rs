@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::producer_options::ProducerOptions;
+use crate::client::consume::received::ReceivedMessage;
 use crate::client::error::{ClientError, MessageError};
 use crate::client::message::{BODY_BYTES_MAX, Message};
 use crate::protocol::batch::{self, BatchEntry};
@@ -15,6 +16,14 @@ const ASIDE_FROM_BYTES: usize = 128 * 1024;
 /// Bytes of a batch entry beside body and properties.
 const ENTRY_BYTES: usize = 22;
 
+/// How often a group has failed to consume a message that is sent to its retry topic.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::client) struct Retried {
+    pub(in crate::client) times: i32,
+    /// `None`: as the broker has it for the group.
+    pub(in crate::client) times_max: Option<i32>,
+}
+
 #[derive(Debug)]
 pub(in crate::client) struct Parcel {
     pub(in crate::client) topic: String,
@@ -26,6 +35,7 @@ pub(in crate::client) struct Parcel {
     pub(in crate::client) batch: bool,
     /// Unique keys, joined by commas.
     pub(in crate::client) message_id: String,
+    pub(in crate::client) retried: Option<Retried>,
 }
 
 pub(in crate::client) fn now_ms() -> i64 {
@@ -55,7 +65,31 @@ pub(in crate::client) async fn single(
         born_timestamp_ms: now,
         batch: false,
         message_id,
+        retried: None,
     })
+}
+
+/// A message that its group could not consume, as it was received but with these properties.
+pub(in crate::client) async fn again(
+    topic: String,
+    message: &ReceivedMessage,
+    (properties, retried): (String, Retried),
+    options: &ProducerOptions,
+) -> Parcel {
+    let plain = message.body.clone();
+    let (body, sys_flag) =
+        if plain.len() >= options.compress_from_bytes { smaller(plain, options).await } else { (plain, 0) };
+    Parcel {
+        topic,
+        properties,
+        body,
+        sys_flag,
+        flag: message.flag,
+        born_timestamp_ms: now_ms(),
+        batch: false,
+        message_id: message.message_id(),
+        retried: Some(retried),
+    }
 }
 
 /// The body compressed, unless that makes it no shorter.
@@ -141,6 +175,7 @@ pub(in crate::client) fn batch_of(topic: &str, wait: bool, body: Vec<u8>, (ids, 
         born_timestamp_ms: now,
         batch: true,
         message_id,
+        retried: None,
     }
 }
 

@@ -1,4 +1,7 @@
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::protocol::header::transactions::CheckTransactionStateRequest;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -15,6 +18,26 @@ fn probe() -> Probe {
 
 fn head() -> NewHead<'static> {
     NewHead { code: 310, language: 12, version: 513, opaque: 77, flag: 2, remark: Some("so") }
+}
+
+#[test]
+fn packed_fields_may_all_be_text() {
+    let asked = CheckTransactionStateRequest {
+        topic: None,
+        tran_state_table_offset: 7,
+        commit_log_offset: 8,
+        msg_id: Some("U".into()),
+        transaction_id: None,
+        offset_msg_id: None,
+        broker_name: None,
+    };
+    let texts = BTreeMap::from([("tranStateTableOffset", "7"), ("commitLogOffset", "8"), ("msgId", "U")]);
+    for packed in [rmp_serde::to_vec_named(&texts).unwrap(), rmp_serde::to_vec_named(&asked).unwrap()] {
+        let read: CheckTransactionStateRequest = Ext::MessagePack(packed.into()).decode().unwrap();
+        assert_eq!(read, asked);
+    }
+    let wrong = rmp_serde::to_vec_named(&BTreeMap::from([("tranStateTableOffset", "x")])).unwrap();
+    assert!(Ext::MessagePack(wrong.into()).decode::<CheckTransactionStateRequest>().is_err());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
 
 use crate::protocol::code::{Language, RequestCode, version};
 use crate::protocol::fields::FieldError;
-use crate::protocol::frame::{self, Codec, Ext, FLAG_RESPONSE, FRAME_BYTES_MAX, NewHead};
+use crate::protocol::frame::{self, Codec, Ext, FLAG_ONEWAY, FLAG_RESPONSE, FRAME_BYTES_MAX, NewHead};
 use crate::remoting::error::ChannelError;
 
 /// An answer, whatever its code.
@@ -82,6 +82,17 @@ impl PeerRequest {
         drop(state);
         link.work.notify_one();
         Ok(())
+    }
+}
+
+impl PeerRequest {
+    /// Queues a request of ours on the connection that this one came by, which nobody answers; nothing happens when the
+    /// connection is gone.
+    ///
+    /// # Errors
+    /// [`ChannelError`] when the connection just ends, or the request is too long or cannot be written.
+    pub fn tell<T: Serialize + ?Sized>(&self, code: i32, header: &T, body: &[u8]) -> Result<(), ChannelError> {
+        self.link.upgrade().map_or(Ok(()), |link| link.tell(code, FLAG_ONEWAY, header, body))
     }
 }
 
