@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actormq::client::{
-    Client, ClientError, Message, Outcome, PushConsumer, PushOptions, ReceivedMessage, StartFrom, Target,
+    Client, ClientError, Message, Outcome, PushConsumer, PushOptions, ReceivedMessage, Retry, StartFrom, Target,
 };
 use actormq::embed::Cluster;
 use tokio::sync::mpsc;
@@ -34,7 +34,11 @@ async fn listen(client: &Client, seen: &Seen) -> Result<PushConsumer, ClientErro
         }
     };
     let suspend = Duration::from_millis(50);
-    let options = PushOptions { start_from: StartFrom::First, suspend, ..PushOptions::new("shipping") };
+    let options = PushOptions {
+        start_from: StartFrom::First,
+        retry: Retry { suspend, ..Retry::default() },
+        ..PushOptions::new("shipping")
+    };
     client.push_consumer(options).subscribe("orders", "*").start_in_order(listener).await
 }
 

@@ -100,7 +100,7 @@ pub use self::consume::desk::{Delivery, Listener, Outcome, ToActor};
 pub use self::consume::pull_consumer::PullConsumer;
 pub use self::consume::pull_options::PullOptions;
 pub use self::consume::push_consumer::{PushConsumer, PushConsumerBuilder};
-pub use self::consume::push_options::{MessageModel, PushOptions, StartFrom, YoungTopics};
+pub use self::consume::push_options::{MessageModel, PushOptions, Retry, StartFrom, YoungTopics};
 pub use self::consume::received::ReceivedMessage;
 pub use self::consume::subscription::Filter;
 pub use self::error::{Access, ClientError, MessageError};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use actormq::client::{
     Client, ClientError, ClientOptions, Message, MessageQueue, Outcome, ProducerOptions, PushOptions, ReceivedMessage,
-    Target,
+    Retry, Target,
 };
 use actormq::embed;
 use futures_util::future::join_all;
@@ -230,7 +230,8 @@ async fn a_listener_that_always_panics_loses_nothing_and_holds_nobody_up() {
         counted.fetch_add(1, Ordering::Relaxed);
         panic!("not this one");
     };
-    let options = PushOptions { retry_delay: Duration::from_millis(5), ..from_first("g") };
+    let options =
+        PushOptions { retry: Retry { delay: Duration::from_millis(5), ..Retry::default() }, ..from_first("g") };
     let consumer = client.push_consumer(options).subscribe("T", "*").start(listener).await.unwrap();
     cluster.until("each came again", |_| calls.load(Ordering::Relaxed) > 20).await;
     timeout(SOON, consumer.shutdown()).await.unwrap().unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actormq::client::{
     Client, ClientError, ClientOptions, FlowLimits, Message, Outcome, PullOptions, PushConsumer, PushOptions,
-    ReceivedMessage, StartFrom,
+    ReceivedMessage, Retry, StartFrom,
 };
 
 use crate::cluster::{Cluster, Fault, HEARTBEAT, PULL, UNREGISTER};
@@ -126,7 +126,11 @@ async fn what_a_listener_panics_over_or_gives_back_comes_again() {
             Outcome::Consumed
         }
     };
-    let options = PushOptions { retry_delay: Duration::from_millis(50), concurrency: 1, ..from_first("g") };
+    let options = PushOptions {
+        retry: Retry { delay: Duration::from_millis(50), ..Retry::default() },
+        concurrency: 1,
+        ..from_first("g")
+    };
     let consumer = client.push_consumer(options).subscribe("T", "*").start(listener).await.unwrap();
     cluster.until("all messages", |_| inbox.set() == bodies(0..3)).await;
     assert_eq!(calls.load(Ordering::Relaxed), 5);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actormq::client::{
     Client, ClientError, ClientOptions, Delivery, MessageModel, Outcome, PullOptions, PushOptions, ReceivedMessage,
-    StartFrom, ToActor, YoungTopics,
+    Retry, StartFrom, ToActor, YoungTopics,
 };
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -178,7 +178,11 @@ async fn an_actor_listens() {
     let client = client(&cluster).await;
     let heard = Arc::new(Mutex::new(BTreeSet::new()));
     let ears = Ears { heard: Arc::clone(&heard), deliveries: 0 }.start();
-    let options = PushOptions { retry_delay: Duration::from_millis(10), consume_batch: 7, ..from_first("g") };
+    let options = PushOptions {
+        retry: Retry { delay: Duration::from_millis(10), ..Retry::default() },
+        consume_batch: 7,
+        ..from_first("g")
+    };
     let builder = client.push_consumer(options).subscribe("T", "*");
     let consumer = builder.start(ToActor(ears.recipient())).await.unwrap();
     cluster.until("all messages", |_| *heard.lock().unwrap() == bodies(0..50)).await;

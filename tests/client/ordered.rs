@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actormq::client::{
-    Client, ClientOptions, Message, Outcome, Producer, PushConsumer, PushOptions, ReceivedMessage, Target,
+    Client, ClientOptions, Message, Outcome, Producer, PushConsumer, PushOptions, ReceivedMessage, Retry, Target,
 };
 use tokio::time::sleep;
 
@@ -80,7 +80,8 @@ async fn join(client: &Client, who: &'static str, referee: &Referee) -> PushCons
             outcome
         }
     };
-    let options = PushOptions { suspend: Duration::from_millis(20), ..from_first("g") };
+    let options =
+        PushOptions { retry: Retry { suspend: Duration::from_millis(20), ..Retry::default() }, ..from_first("g") };
     client.push_consumer(options).subscribe("T", "*").start_in_order(listener).await.unwrap()
 }
 
@@ -174,7 +175,8 @@ async fn what_is_never_consumed_is_a_dead_letter_and_what_is_behind_it_goes_on()
         async move { outcome }
     };
     let suspend = Duration::from_millis(5);
-    let options = PushOptions { max_reconsume_times: Some(2), suspend, ..from_first("g") };
+    let options =
+        PushOptions { retry: Retry { max_reconsume_times: Some(2), suspend, ..Retry::default() }, ..from_first("g") };
     let consumer = client.push_consumer(options).subscribe("T", "*").start_in_order(listener).await.unwrap();
     until("the last", async || seen.lock().unwrap().len() == 5).await;
     let expected = [("bad", 0), ("bad", 1), ("bad", 2), ("worse", 0), ("good", 0)];

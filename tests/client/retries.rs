@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use actormq::client::{Client, Message, MessageModel, Outcome, PullOptions, PushOptions, ReceivedMessage, StartFrom};
+use actormq::client::{
+    Client, Message, MessageModel, Outcome, PullOptions, PushOptions, ReceivedMessage, Retry, StartFrom,
+};
 use actormq::config::DelayLevels;
 use actormq::embed::{Cluster, ClusterOptions};
 use tokio::sync::mpsc;
@@ -75,7 +77,7 @@ async fn what_is_not_consumed_comes_again_through_the_broker_until_it_is_a_dead_
     let cluster = start().await;
     let client = cluster.client().await.unwrap();
     let (listener, mut heard) = telling(|_| Outcome::Later);
-    let options = PushOptions { max_reconsume_times: Some(2), ..from_first("g") };
+    let options = PushOptions { retry: Retry { max_reconsume_times: Some(2), ..Retry::default() }, ..from_first("g") };
     let consumer = client.push_consumer(options).subscribe("T", "*").start(listener).await.unwrap();
     send(&client, [Message::new("T", "m").tag("t").key("k").property("a", "b")]).await;
     for times in 0..=2 {
@@ -155,9 +157,8 @@ async fn what_a_listener_does_not_end_with_in_time_comes_again() {
         }
     };
     let options = PushOptions {
-        consume_timeout: Duration::from_millis(200),
+        retry: Retry { consume_timeout: Duration::from_millis(200), max_reconsume_times: Some(2), ..Retry::default() },
         patience: Duration::from_millis(50),
-        max_reconsume_times: Some(2),
         ..from_first("g")
     };
     let consumer = client.push_consumer(options).subscribe("T", "*").start(listener).await.unwrap();
@@ -202,7 +203,8 @@ async fn without_a_broker_that_takes_it_back_it_comes_again_here() {
         0 => Outcome::Later,
         _ => Outcome::Consumed,
     });
-    let options = PushOptions { retry_delay: Duration::from_millis(20), ..from_first("g") };
+    let options =
+        PushOptions { retry: Retry { delay: Duration::from_millis(20), ..Retry::default() }, ..from_first("g") };
     let consumer = client.push_consumer(options).subscribe("T", "*").start(listener).await.unwrap();
     assert_eq!(next(&mut heard).await.reconsume_times, 0);
     let again = next(&mut heard).await;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actormq::client::{
-    Client, HalfMessage, Message, Outcome, PushConsumer, PushOptions, ReceivedMessage, Resolution, StartFrom, Target,
-    TransactionListener,
+    Client, HalfMessage, Message, Outcome, PushConsumer, PushOptions, ReceivedMessage, Resolution, Retry, StartFrom,
+    Target, TransactionListener,
 };
 
 use crate::cases::Cases;
@@ -43,7 +43,8 @@ async fn given_up(world: Arc<World>) {
         all.lock().unwrap().extend(batch);
         async move { outcome }
     };
-    let options = PushOptions { max_reconsume_times: Some(1), ..from_first(&group) };
+    let options =
+        PushOptions { retry: Retry { max_reconsume_times: Some(1), ..Retry::default() }, ..from_first(&group) };
     let consumer = client.push_consumer(options).subscribe(&topic, "*").start(listener).await.unwrap();
     world.send(&topic, ["never", "slow", "again"].map(str::to_owned)).await;
     let calls = || {
@@ -114,7 +115,8 @@ async fn join(client: &Client, group: &str, topic: &str, lines: &Arc<Mutex<Lines
             Outcome::Consumed
         }
     };
-    let options = PushOptions { suspend: Duration::from_millis(20), ..from_first(group) };
+    let options =
+        PushOptions { retry: Retry { suspend: Duration::from_millis(20), ..Retry::default() }, ..from_first(group) };
     client.push_consumer(options).subscribe(topic, "*").start_in_order(listener).await.unwrap()
 }
 
@@ -162,7 +164,10 @@ async fn in_order_given_up(world: Arc<World>) {
         async move { outcome }
     };
     let suspend = Duration::from_millis(20);
-    let options = PushOptions { max_reconsume_times: Some(2), suspend, ..from_first(&group) };
+    let options = PushOptions {
+        retry: Retry { max_reconsume_times: Some(2), suspend, ..Retry::default() },
+        ..from_first(&group)
+    };
     let consumer = client.push_consumer(options).subscribe(&topic, "*").start_in_order(listener).await.unwrap();
     for body in numbered(0..3) {
         world.producer.send(Message::new(&topic, body)).await.unwrap();

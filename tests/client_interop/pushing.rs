@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actormq::client::{
-    ClientOptions, Delivery, Message, MessageModel, Outcome, PushOptions, ReceivedMessage, StartFrom, ToActor,
+    ClientOptions, Delivery, Message, MessageModel, Outcome, PushOptions, ReceivedMessage, Retry, StartFrom, ToActor,
     YoungTopics,
 };
 use tokio::sync::oneshot;
@@ -199,7 +199,8 @@ async fn given_back(world: Arc<World>) {
         }
     };
     let group = name("back");
-    let options = PushOptions { retry_delay: Duration::from_millis(50), ..from_first(&group) };
+    let options =
+        PushOptions { retry: Retry { delay: Duration::from_millis(50), ..Retry::default() }, ..from_first(&group) };
     let client = world.another().await;
     let consumer = client.push_consumer(options).subscribe(&topic, "*").start(listener).await.unwrap();
     until("all were consumed", async || ledger.bodies() == numbered(0..6).collect()).await;

@@ -70,13 +70,11 @@ impl PushConsumerBuilder {
     async fn start_with<L: Listener>(self, listener: L, call: Call) -> Result<PushConsumer, ClientError> {
         self.options.check()?;
         let subscriptions = self.subscriptions()?;
-        for topic in subscriptions.keys() {
+        for (topic, wanted) in &subscriptions {
             match self.core.route(topic, Purpose::Existing).await {
                 Ok(_) | Err(ClientError::TopicNotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
-        }
-        for wanted in subscriptions.values() {
             check(&self.core, &self.options.group, wanted).await?;
         }
         let Self { core, options, .. } = self;
@@ -89,18 +87,11 @@ impl PushConsumerBuilder {
         let topics: Vec<_> = subscriptions.keys().cloned().collect();
         let local = open_local(&core, &options).await?;
         let options = Arc::new(options);
-        let order = match call {
-            Call::AtOnce => Order::None,
-            Call::InOrder if options.broadcasts() => Order::Alone,
-            Call::InOrder => {
-                let locks = QueueLocks::new(Arc::clone(&core), &group);
-                Order::Locked(core.at_home(move || locks.start()).await?)
-            }
-        };
+        let order = order(&core, &options, call).await?;
         let listening = Listening {
             options: Arc::clone(&options),
             desk: Arc::clone(&desk),
-            way_back: Arc::new(WayBack::new(&core, &group, options.max_reconsume_times)),
+            way_back: Arc::new(WayBack::new(&core, &group, options.retry.max_reconsume_times)),
             order,
         };
         let sharer = Sharer {
@@ -219,6 +210,17 @@ pub struct PushConsumer {
     shares: Addr<Shares>,
     rebalance: Addr<Rebalance>,
     left: bool,
+}
+
+async fn order(core: &Arc<Hub>, options: &PushOptions, call: Call) -> Result<Order, ClientError> {
+    match call {
+        Call::AtOnce => Ok(Order::None),
+        Call::InOrder if options.broadcasts() => Ok(Order::Alone),
+        Call::InOrder => {
+            let locks = QueueLocks::new(Arc::clone(core), &options.group);
+            Ok(Order::Locked(core.at_home(move || locks.start()).await?))
+        }
+    }
 }
 
 impl PushConsumer {

@@ -70,17 +70,35 @@ pub struct PushOptions {
     pub flow: FlowLimits,
     /// How often offsets are committed.
     pub commit_interval: Duration,
+    /// What happens with messages that a listener does not consume.
+    pub retry: Retry,
+    /// How long [`PushConsumer::shutdown`](crate::client::PushConsumer::shutdown) waits for listeners that run.
+    pub patience: Duration,
+}
+
+/// What happens with messages that a listener does not consume. The defaults are RocketMQ's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
     /// Deliveries after the first before a message is a dead letter; `None` for what the broker has for the group, which is
     /// 16 unless somebody changed it. A consumer in order then tries without end.
     pub max_reconsume_times: Option<u16>,
     /// How long a listener may have messages: then the group gets them again, whatever comes of it. Not looked at in order.
     pub consume_timeout: Duration,
     /// Wait before messages that a listener gave back come again here, when no broker takes them back.
-    pub retry_delay: Duration,
+    pub delay: Duration,
     /// In order: wait before messages that a listener gave back come again in place.
     pub suspend: Duration,
-    /// How long [`PushConsumer::shutdown`](crate::client::PushConsumer::shutdown) waits for listeners that run.
-    pub patience: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            max_reconsume_times: None,
+            consume_timeout: Duration::from_secs(15 * 60),
+            delay: Duration::from_secs(5),
+            suspend: Duration::from_secs(1),
+        }
+    }
 }
 
 impl PushOptions {
@@ -97,10 +115,7 @@ impl PushOptions {
             pull_batch: 32,
             flow: FlowLimits::default(),
             commit_interval: Duration::from_secs(5),
-            max_reconsume_times: None,
-            consume_timeout: Duration::from_secs(15 * 60),
-            retry_delay: Duration::from_secs(5),
-            suspend: Duration::from_secs(1),
+            retry: Retry::default(),
             patience: Duration::from_secs(10),
         }
     }
@@ -119,8 +134,8 @@ impl PushOptions {
         if self.consume_batch == 0 || self.pull_batch == 0 || self.commit_interval.is_zero() {
             return wrong("consume_batch, pull_batch or commit_interval", "it is zero".to_owned());
         }
-        if self.consume_timeout.is_zero() {
-            return wrong("consume_timeout", "it is zero: every message would come again".to_owned());
+        if self.retry.consume_timeout.is_zero() {
+            return wrong("retry.consume_timeout", "it is zero: every message would come again".to_owned());
         }
         if self.flow.messages == 0 || self.flow.bytes == 0 || self.flow.span <= 0 {
             return wrong("flow", "a limit is zero: nothing would ever be pulled".to_owned());

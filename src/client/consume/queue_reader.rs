@@ -283,7 +283,7 @@ impl QueueReader {
         if self.in_order.is_some() {
             self.rest(left, ctx);
         } else if !left.is_empty() {
-            let wait = self.reading.listening.options.retry_delay;
+            let wait = self.reading.listening.options.retry.delay;
             ctx.run_later(wait, move |reader, _| reader.hand_out(again(left)));
         }
         self.go_on(ctx);

@@ -271,7 +271,7 @@ impl Actor for Shares {
             ctx.run_later(interval, Self::tick);
         }
         if let Readers::Push(Listening { options, desk, order: Order::None, .. }) = &self.sharer.readers {
-            let (limit, desk) = (options.consume_timeout, Arc::clone(desk));
+            let (limit, desk) = (options.retry.consume_timeout, Arc::clone(desk));
             let interval = (limit / LOOKS).clamp(LOOK_INTERVAL_MIN, LOOK_INTERVAL_MAX);
             ctx.run_interval(interval, move |_, _| desk.take_overdue(limit));
         }

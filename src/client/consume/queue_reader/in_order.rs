@@ -154,7 +154,7 @@ impl QueueReader {
         };
         in_order.turn = Turn::PutOff;
         let options = &self.reading.listening.options;
-        let most = options.max_reconsume_times.filter(|_| !options.broadcasts()).map(i32::from);
+        let most = options.retry.max_reconsume_times.filter(|_| !options.broadcasts()).map(i32::from);
         let is_over = |message: &ReceivedMessage| {
             outcome == Outcome::GiveUp || most.is_some_and(|most| message.reconsume_times >= most)
         };
@@ -184,7 +184,7 @@ impl QueueReader {
             return self.next_turn(ctx);
         }
         let epoch = self.epoch;
-        ctx.run_later(self.reading.listening.options.suspend, move |reader, ctx| {
+        ctx.run_later(self.reading.listening.options.retry.suspend, move |reader, ctx| {
             reader.listener_is_free();
             if let Some(in_order) = reader.in_order.as_mut().filter(|_| reader.epoch == epoch) {
                 again(left).into_iter().rev().for_each(|message| in_order.waiting.push_front(message));
