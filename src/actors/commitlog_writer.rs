@@ -1,8 +1,8 @@
 //! The one place where order is made.
 //!
 //! Owns: the end of the log, the next offset of every open queue, appends that wait for space, for a queue or at the gate.
-//! Hears: [`Append`] from sessions, [`QueueOpened`], [`CloseQueue`] and [`Forget`] from the queues, [`Prepared`] and
-//! [`SpaceFailed`] from the segments' keeper, [`Flushed`] from the flusher, `Reached` from the dispatch reader, `Stop`.
+//! Hears: [`Append`] from sessions, [`QueueOpened`], [`CloseQueue`] and [`Forget`] from the queues, `Prepared` and
+//! `SpaceFailed` from the segments' keeper, `Flushed` from the flusher, `Reached` from the dispatch reader, `Stop`.
 //! Tells: [`Appended`] to sessions, `Dispatch` and `OpenQueue` to the queues, `IndexKeys`, [`Flush`], [`Advance`],
 //! `ReadOn` to the dispatch reader.
 //!

@@ -2,7 +2,7 @@
 //!
 //! Owns: ends of transactions that no op message tells yet; what was done lately to which half message; when the check
 //! runs.
-//! Hears: [`EndHalf`] from sessions, [`Move`] and [`Moved`] from its own check, `Stop`.
+//! Hears: [`EndHalf`] from sessions, `Move` and `Moved` from its own check, `Stop`.
 //! Tells: the writer committed messages, op messages and copies of half messages; the members whom to ask; the offsets how
 //! far the check has come.
 //!

@@ -16,7 +16,7 @@ pub struct TlsRules {
     pub mode: TlsMode,
     /// A certificate made at the start, whatever files are named. Ask [`TlsRules::is_self_signed`].
     pub test_mode: Option<bool>,
-    /// Where the keys beside those of this process were read from; unset: [`CONFIG_FILE`], if it is there.
+    /// Where the keys beside those of this process were read from; unset: `CONFIG_FILE`, if it is there.
     pub config_file: Option<PathBuf>,
     /// What the server shows to those who connect.
     pub identity: TlsIdentity,

@@ -1,7 +1,7 @@
 //! One connection.
 //!
 //! Owns: its socket, with TLS where the peer speaks it, the bytes of an unfinished frame, what is still to be sent, its credit.
-//! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, `Answered` from request handlers, [`Push`] from
+//! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, `Answered` from request handlers, `Push` from
 //! whoever wants something of the client, `Resume`, `Stop`.
 //! Tells: one `Append` for all sends of a socket read to the writer, pulls to their queues, everything else to a handler.
 //!

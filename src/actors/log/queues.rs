@@ -3,7 +3,7 @@
 //! Owns: which queues have an actor, what they have not been told yet, the rounds in which they write.
 //! Hears: [`Dispatch`] and [`OpenQueue`] from the writer, [`ToQueue`] from sessions and handlers, [`Unwatched`] and
 //! [`Retired`] from its queues, [`DropQueues`], `Stop`.
-//! Tells: [`Entries`] and questions to its queues, [`QueueOpened`] to the writer, [`Round`] to the queue files.
+//! Tells: `Entries` and questions to its queues, [`QueueOpened`] to the writer, [`Round`] to the queue files.
 //!
 //! Invariants: a queue hears its entries in order, before any question that was asked after they were dispatched; a queue
 //! that ended by a panic is built again from disk and log; a queue that nobody waits for costs a few bytes in a buffer.

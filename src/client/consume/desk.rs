@@ -34,7 +34,7 @@ pub enum Outcome {
     /// Done; the group does not see them again.
     Consumed,
     /// Not now: the broker delivers them to the group again, later each time, and makes dead letters of them in the end. In
-    /// order, they come again in place after [`PushOptions::suspend`](crate::client::PushOptions::suspend).
+    /// order, they come again in place after [`Retry::suspend`](crate::client::Retry::suspend).
     Later,
     /// The same after the delay of this level, whichever time it is; 0 is as [`Outcome::Later`]. In order, the level is not
     /// looked at.
