@@ -200,13 +200,10 @@ fn registrar(config: &BrokerConfig, address: &str) -> Registrar {
 async fn settle_unlisted_topics(doors: &BrokerDoors, foreign: bool) -> Result<(), StartError> {
     /// Queues of these belong to no topic of their own.
     const LIGHT_QUEUE_PREFIX: &str = "%LMQ%";
-    /// As many as clients ask for when they make a topic by sending: a half message may be meant for a queue that holds
-    /// nothing yet.
-    const QUEUES_MIN: u32 = 4;
     let mut unlisted: BTreeMap<Topic, u32> = BTreeMap::new();
     for key in opening::queues_on_disk(&doors.settings.now().store.data_dir)? {
         if !doors.topics.table.contains(&key.topic) && !key.topic.starts_with(LIGHT_QUEUE_PREFIX) {
-            let queues = unlisted.entry(key.topic).or_insert(QUEUES_MIN);
+            let queues = unlisted.entry(key.topic).or_default();
             *queues = (*queues).max(key.queue.saturating_add(1));
         }
     }
