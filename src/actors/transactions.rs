@@ -41,7 +41,7 @@ use crate::actors::log::doors::LogDoors;
 use crate::actors::log::draft::QueueCode;
 use crate::actors::log::own_appends::{Placed, StoredRecord};
 use crate::config::{BrokerConfig, BrokerRole};
-use crate::protocol::names::{HALF_TOPIC, QueueKey};
+use crate::protocol::names::{HALF_TOPIC, LogOffset, QueueKey};
 use crate::protocol::properties;
 use crate::protocol::record::NewRecord;
 use crate::store::consume_queue::queue_dir;
@@ -83,9 +83,10 @@ pub struct Transactions {
     armed: bool,
     /// When the last check ended; `None` while one runs.
     checked: Option<Instant>,
-    /// How many half messages there had been since the start when all of them had ended: until there are more, nothing
-    /// is searched, and the idle queues cost nothing.
-    all_ended_at: Option<u64>,
+    /// There were half messages when the owner began.
+    was_used: bool,
+    /// The readable end of the log below which every half message has ended.
+    all_ended_at: Option<LogOffset>,
     /// Nothing more is moved; whoever stops the broker waits until the check that runs has heard so.
     stopping: Option<oneshot::Sender<()>>,
     stopped: bool,
@@ -99,16 +100,22 @@ fn was_ever_used(ways: &Ways) -> bool {
     (0..entry.config.read_queues).any(|queue| queue_dir(root, &key(queue)).exists())
 }
 
+/// Whether a half message was sent since the broker started. Where there never was one, nothing is searched, and idle
+/// queues cost nothing.
+fn is_used(ways: &Ways) -> bool {
+    ways.log.topics.get(HALF_TOPIC).is_some_and(|entry| entry.counters.messages.value() > 0)
+}
+
 /// The wait for something that the owner began, which it then goes on with.
 type Step = ResponseActFuture<Transactions, ()>;
 
 impl Transactions {
     #[must_use]
     pub fn new(ways: Ways) -> Self {
-        let all_ended_at = if was_ever_used(&ways) { None } else { Some(0) };
         Self {
+            was_used: was_ever_used(&ways),
             ways,
-            all_ended_at,
+            all_ended_at: None,
             claims: Claims::default(),
             committing: Committing::default(),
             pending: PendingOps::default(),
@@ -242,16 +249,22 @@ impl Transactions {
         let config = self.ways.config.load();
         let interval = Duration::from_millis(config.send.transactions.check_interval_ms);
         let is_due = self.checked.is_some_and(|checked| checked.elapsed() >= interval);
-        let halves = self.ways.log.topics.get(HALF_TOPIC).map_or(0, |entry| entry.counters.messages.value());
-        let is_needed = self.all_ended_at != Some(halves);
-        if is_due && is_needed && !self.stopped && config.identity.role != BrokerRole::Slave {
+        // A half message counts before it can be read, so the end of the log tells what a search could not see yet.
+        let readable = self.ways.log.log_range().1;
+        let is_used = self.was_used || is_used(&self.ways);
+        if is_due
+            && is_used
+            && self.all_ended_at != Some(readable)
+            && !self.stopped
+            && config.identity.role != BrokerRole::Slave
+        {
             self.checked = None;
             let check = Check::new(self.ways.clone(), context.address());
             // What ended is to be told before it is asked about.
             let checked = self.write_ops().then(move |(), _, _| actix::fut::wrap_future::<_, Self>(check.run())).map(
                 move |all_ended, transactions, _| {
                     transactions.checked = Some(Instant::now());
-                    transactions.all_ended_at = all_ended.then_some(halves);
+                    transactions.all_ended_at = all_ended.then_some(readable);
                     if let Some(waiting) = transactions.stopping.take() {
                         let _ = waiting.send(());
                     }

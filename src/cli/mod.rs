@@ -91,6 +91,9 @@ fn run_server(args: &impl ServerArgs) -> Result<(), CommandError> {
     if args.common().print_config {
         // Whoever reads it may have read enough and closed it.
         let _ = std::io::stdout().write_all(settings.describe().as_bytes());
+        for notice in settings.notices.iter().filter(|notice| notice.is_warning()) {
+            let _ = writeln!(std::io::stderr(), "actormq: {notice}");
+        }
         return Ok(());
     }
     let _log = logging::set_up(&settings.process.log)?;

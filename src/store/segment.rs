@@ -110,11 +110,11 @@ impl Segment {
         &self.path
     }
 
-    /// Takes disk space for the positions `from..to` and brings their pages into memory, on `threads` threads.
+    /// Takes disk space for the positions `from..to` and brings their pages into memory.
     ///
     /// # Errors
     /// When the disk is full or fails.
-    pub fn prepare(&self, from: usize, to: usize, threads: usize) -> Result<(), StoreError> {
+    pub fn prepare(&self, from: usize, to: usize) -> Result<(), StoreError> {
         let from = from / PAGE_BYTES * PAGE_BYTES;
         let to = to.next_multiple_of(PAGE_BYTES).min(self.map.len());
         if from >= to {
@@ -123,23 +123,7 @@ impl Segment {
         self.disk
             .reserve(&self.file, from as u64, (to - from) as u64)
             .map_err(StoreError::io("cannot take disk space for", &self.path))?;
-        let part = (to - from).div_ceil(threads.max(1)).next_multiple_of(PAGE_BYTES);
-        std::thread::scope(|scope| {
-            // A part that finds no thread is left to the writer, which then pays for each page when it gets there.
-            let others = (from + part..to).step_by(part).filter_map(|at| {
-                let end = (at + part).min(to);
-                std::thread::Builder::new().spawn_scoped(scope, move || self.populate(at, end)).ok()
-            });
-            let others: Vec<_> = others.collect();
-            let first = self.populate(from, (from + part).min(to));
-            others.into_iter().filter_map(|part| part.join().ok()).fold(first, Result::and)
-        })
-    }
-
-    /// Brings the pages of `from..to`, which lies within the mapping, into memory.
-    fn populate(&self, from: usize, to: usize) -> Result<(), StoreError> {
-        assert!(from <= to && to <= self.map.len(), "pages beyond the segment");
-        // SAFETY: the range lies within the mapping (asserted).
+        // SAFETY: the range lies within the mapping, as `to` was cut to its length.
         match unsafe { disk::populate(self.map.as_mut_ptr().add(from), to - from) } {
             // A kernel before 5.14 does not know the call: the writer then pays for each page when it gets there.
             Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),

@@ -26,9 +26,6 @@ const WINDOW_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const WINDOW_TIME: Duration = Duration::from_millis(500);
 /// Space is taken in steps of this size: the writer can go on after each.
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
-/// Threads that populate a step when the writer may soon have to wait: a virtual machine whose host has to find the memory
-/// first gives it to two cores faster than to one.
-const HURRIED_THREADS: usize = 2;
 /// Steps end at multiples of this size, which the kernel may keep as one page.
 const LARGE_PAGE_BYTES: u64 = 2 * 1024 * 1024;
 /// How long to wait before asking a full disk again.
@@ -154,8 +151,7 @@ impl Segments {
         }
         let from = self.prepared - self.newest.base();
         let to = ((from + STEP_BYTES) / LARGE_PAGE_BYTES * LARGE_PAGE_BYTES).min(self.segment_bytes);
-        let threads = if self.is_behind() { HURRIED_THREADS } else { 1 };
-        let done = self.newest.prepare(from as usize, to as usize, threads);
+        let done = self.newest.prepare(from as usize, to as usize);
         if done.is_err() && made.is_some() {
             // The writer has to hear of the new segment even if its first step has to be tried again.
             self.writer.0.do_send(Prepared { upto: self.prepared, segment: made.take() });
@@ -163,11 +159,6 @@ impl Segments {
         done?;
         self.prepared = self.newest.base() + to;
         Ok(made)
-    }
-
-    /// Whether less than half of the window of a busy writer is ready.
-    fn is_behind(&self) -> bool {
-        self.window > WINDOW_BYTES_MIN && self.prepared < self.written + self.window / 2
     }
 
     /// Whether the writer waits, or soon will.
