@@ -114,7 +114,7 @@ impl Brokers {
     fn connect(&mut self, address: String, reply: Option<Waiter>, ctx: &mut Context<Self>) {
         let failures = match self.links.get_mut(&address) {
             Some(Link::Connecting { waiters, .. }) => return waiters.extend(reply),
-            Some(Link::Up(channel)) if channel.ended().is_none() => {
+            Some(Link::Up(channel)) if channel.is_open() => {
                 answer(reply, Ok(channel.clone()));
                 return;
             }
@@ -213,7 +213,7 @@ impl Brokers {
             let beat = Arc::new(beat);
             for address in self.audience() {
                 match self.links.get(&address) {
-                    Some(Link::Up(channel)) if channel.ended().is_none() => {
+                    Some(Link::Up(channel)) if channel.is_open() => {
                         let known = self.known.get(&address).copied().unwrap_or_default();
                         beats.push(self.beat_one(channel.clone(), Arc::clone(&beat), known, ctx));
                     }

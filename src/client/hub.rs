@@ -106,7 +106,7 @@ impl Hub {
     }
 
     fn open_channel(&self, address: &str) -> Option<Channel> {
-        self.channels.load().get(address).filter(|channel| channel.ended().is_none()).cloned()
+        self.channels.load().get(address).filter(|channel| channel.is_open()).cloned()
     }
 
     pub(super) async fn channel(&self, address: &str) -> Result<Channel, ClientError> {

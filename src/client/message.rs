@@ -98,12 +98,8 @@ impl Message {
         &self.body
     }
 
-    pub(super) fn into_topic(self) -> String {
-        self.topic
-    }
-
-    pub(super) fn shared_body(&self) -> Bytes {
-        self.body.clone()
+    pub(super) fn into_topic_and_body(self) -> (String, Bytes) {
+        (self.topic, self.body)
     }
 
     pub(super) fn user_flag(&self) -> i32 {
@@ -157,33 +153,32 @@ impl Message {
     /// # Errors
     /// [`MessageError::PropertiesTooLong`] when the broker could not store them.
     pub(super) fn properties_text(&self, unique_key: &str) -> Result<String, ClientError> {
-        let mut text = Vec::with_capacity(128);
+        let mut text = String::with_capacity(128);
         for (at, (name, value)) in self.properties.iter().enumerate() {
             if !self.properties.iter().skip(at + 1).any(|(later, _)| later == name) {
-                properties::push(&mut text, name, value);
+                properties::push_text(&mut text, name, value);
             }
         }
         if let Some(tag) = &self.tag {
-            properties::push(&mut text, properties::TAGS, tag);
+            properties::push_text(&mut text, properties::TAGS, tag);
         }
         if !self.keys.is_empty() {
             let keys = match self.keys.as_slice() {
                 [key] => Cow::Borrowed(key.as_str()),
                 keys => Cow::Owned(keys.join(" ")),
             };
-            properties::push(&mut text, properties::KEYS, &keys);
+            properties::push_text(&mut text, properties::KEYS, &keys);
         }
         if self.delay_level > 0 {
-            properties::push(&mut text, properties::DELAY, &self.delay_level.to_string());
+            properties::push_text(&mut text, properties::DELAY, &self.delay_level.to_string());
         }
-        properties::push(&mut text, properties::UNIQ_KEY, unique_key);
-        properties::push(&mut text, properties::WAIT, if self.wait_for_store { "true" } else { "false" });
+        properties::push_text(&mut text, properties::UNIQ_KEY, unique_key);
+        properties::push_text(&mut text, properties::WAIT, if self.wait_for_store { "true" } else { "false" });
         let (bytes, max) = (text.len(), PROPERTIES_BYTES_MAX - BROKER_PROPERTIES_BYTES);
         if bytes > max {
             return Err(ClientError::Message(MessageError::PropertiesTooLong { bytes, max }));
         }
-        // Every piece was a str.
-        Ok(String::from_utf8(text).unwrap_or_default())
+        Ok(text)
     }
 }
 

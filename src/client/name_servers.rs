@@ -159,7 +159,7 @@ impl NameServers {
     async fn channel(&self) -> (String, Result<Channel, ChannelError>) {
         let mut chosen = self.chosen.lock().await;
         let address = chosen.addresses.get(chosen.at).cloned().unwrap_or_default();
-        if let Some(channel) = chosen.channel.as_ref().filter(|channel| channel.ended().is_none()) {
+        if let Some(channel) = chosen.channel.as_ref().filter(|channel| channel.is_open()) {
             return (address, Ok(channel.clone()));
         }
         let options = ChannelOptions { connect_timeout: self.wait, tls: self.tls.clone(), ..ChannelOptions::default() };

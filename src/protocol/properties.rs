@@ -55,6 +55,14 @@ pub fn push(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(PAIR_END);
 }
 
+/// Appends one pair to a text.
+pub fn push_text(out: &mut String, name: &str, value: &str) {
+    out.push_str(name);
+    out.push(char::from(NAME_END));
+    out.push_str(value);
+    out.push(char::from(PAIR_END));
+}
+
 /// Properties that are being changed: each name once, in the order in which they came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Properties<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);

@@ -5,6 +5,7 @@
 //! opaque, so a late answer finds nobody and is thrown away. The connection ends when the last handle is dropped, when
 //! [`Channel::close`] is called, when the peer ends it or sends bytes that are no frame, or when it was idle too long.
 
+mod asking;
 mod link;
 mod options;
 mod shared;
@@ -14,8 +15,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
+use self::asking::Question;
+pub use self::asking::{Patience, UnderWay};
 use self::link::{Link, Socket};
 pub use self::options::{CONNECT_TIMEOUT, ChannelOptions, IDLE_AFTER};
 use self::shared::{Bounds, Shared};
@@ -70,16 +73,29 @@ impl Channel {
     where
         T: Serialize + ?Sized,
     {
-        let shared = &self.owner.0;
-        let late = |_| ChannelError::Timeout { address: shared.address.clone(), code, after: wait };
-        timeout_at(Instant::now() + wait, async {
-            let _turn = shared.turn().await?;
-            shared.room().await?;
-            let waiting = shared.ask(code, header, body)?;
-            waiting.reply().await
-        })
-        .await
-        .map_err(late)?
+        let question = Question { code, header, body, patience: Patience::of(wait) };
+        match self.owner.0.ask_at_once(&question)? {
+            Some(under_way) => under_way.await,
+            None => Box::pin(self.owner.0.ask_in_turn(&question)).await?.await,
+        }
+    }
+
+    /// Queues a request for the socket now, so that whoever waits for the answer need not keep header and body; `None`
+    /// when it would have to wait for a turn or for room, as [`Channel::request`] does.
+    ///
+    /// # Errors
+    /// [`ChannelError`] when it cannot be queued.
+    pub fn begin<T>(
+        &self,
+        code: i32,
+        header: &T,
+        body: &[u8],
+        patience: Patience,
+    ) -> Result<Option<UnderWay<'_>>, ChannelError>
+    where
+        T: Serialize + ?Sized,
+    {
+        self.owner.0.ask_at_once(&Question { code, header, body, patience })
     }
 
     /// Sends a request that nobody answers. Done when it is queued for the socket; `wait` bounds waiting for room.
@@ -111,6 +127,12 @@ impl Channel {
     #[must_use]
     pub fn ended(&self) -> Option<ChannelError> {
         self.owner.0.ended()
+    }
+
+    /// Whether the channel takes requests.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.owner.0.is_closing()
     }
 
     /// Done when the connection has ended, for whatever reason.

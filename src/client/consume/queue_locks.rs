@@ -36,7 +36,7 @@ pub(in crate::client) struct Lease {
 
 impl Lease {
     pub(in crate::client) fn holds(&self) -> bool {
-        Instant::now() < self.until && self.channel.ended().is_none()
+        Instant::now() < self.until && self.channel.is_open()
     }
 }
 

@@ -20,10 +20,9 @@ use crate::client::route::{NEW_TOPIC_QUEUES, Route};
 use crate::client::routes::Purpose;
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::hash::hash;
-use crate::protocol::header::send::{SendMessageRequestV2, SendMessageResponse};
+use crate::protocol::header::send::{SendAnswer, SendMessageRequestV2};
 use crate::protocol::names::AUTO_CREATE_TOPIC;
-use crate::protocol::properties::MSG_REGION;
-use crate::remoting::channel::{Channel, Reply};
+use crate::remoting::channel::{Channel, Patience, Reply};
 use crate::remoting::error::ChannelError;
 use crate::rules::assignment::MessageQueue;
 
@@ -39,8 +38,16 @@ pub(in crate::client) struct Courier {
 /// What tries before this one met.
 #[derive(Default)]
 struct Past {
+    /// Not tried yet: its broker's connection has to be made first.
+    chosen: Option<Arc<MessageQueue>>,
     broker: Option<Arc<str>>,
     trouble: Option<ClientError>,
+}
+
+/// Where a parcel goes.
+struct Way {
+    queue: Arc<MessageQueue>,
+    channel: Channel,
 }
 
 impl Courier {
@@ -56,45 +63,75 @@ impl Courier {
     }
 
     /// Tries until a broker took the parcel, one refused for good, tries are used up or the time is.
-    pub(in crate::client) async fn deliver(
-        &self,
-        parcel: &Parcel,
-        target: Target<'_>,
+    pub(in crate::client) fn deliver<'a>(
+        &'a self,
+        parcel: &'a mut Parcel,
+        target: Target<'a>,
         deadline: Instant,
-    ) -> Result<SendReceipt, ClientError> {
+    ) -> impl Future<Output = Result<SendReceipt, ClientError>> + Send + 'a {
         let span = tracing::debug_span!("send", topic = parcel.topic, batch = parcel.batch, id = parcel.message_id);
-        self.try_all(parcel, target, deadline).instrument(span).await
+        self.try_all(parcel, target, deadline).instrument(span)
     }
 
+    /// The first try needs neither a pause nor room for what only later ones keep.
     async fn try_all(
         &self,
-        parcel: &Parcel,
+        parcel: &mut Parcel,
         target: Target<'_>,
         deadline: Instant,
     ) -> Result<SendReceipt, ClientError> {
-        let mut left = match target {
+        let left = match target {
             Target::Any => self.options.retries,
             _ => self.options.retries_in_place,
         };
-        let mut past = Past::default();
+        let queue = self.known_queue(parcel, &target)?;
+        let broker = queue.as_ref().map(|queue| Arc::clone(&queue.broker));
+        let channel = broker.as_ref().and_then(|broker| self.core.open_master(broker));
+        let (chosen, error) = match (queue, channel) {
+            (Some(queue), Some(channel)) => {
+                match self.attempt(parcel, &Way { queue, channel }, (deadline, left)).await {
+                    Ok(receipt) => return Ok(receipt),
+                    Err(error) => (None, Some(error)),
+                }
+            }
+            (queue, _) => (queue, None),
+        };
+        let past = Past { chosen, broker, trouble: None };
+        Box::pin(self.try_on(parcel, target, (deadline, left), (past, error))).await
+    }
+
+    /// Goes on after `error`, or begins by asking where the topic is.
+    async fn try_on(
+        &self,
+        parcel: &mut Parcel,
+        target: Target<'_>,
+        (deadline, mut left): (Instant, usize),
+        (mut past, mut error): (Past, Option<ClientError>),
+    ) -> Result<SendReceipt, ClientError> {
         loop {
-            let error = match self.attempt(parcel, &target, &mut past, (deadline, left)).await {
+            if let Some(error) = error.take() {
+                if Instant::now() >= deadline {
+                    return Err(self.late(Some(past.trouble.take().unwrap_or(error))));
+                }
+                let worth = match target {
+                    Target::Any => is_worth_another_try(&error),
+                    _ => is_no_answer(&error),
+                };
+                if !worth || left == 0 {
+                    return Err(error);
+                }
+                left -= 1;
+                tracing::debug!(topic = %parcel.topic, %error, "send failed, it is tried again");
+                past.trouble = Some(error);
+            }
+            let tried = match self.way(parcel, &target, &mut past, deadline).await {
+                Ok(way) => self.attempt(parcel, &way, (deadline, left)).await,
+                Err(no_way) => Err(no_way),
+            };
+            match tried {
                 Ok(receipt) => return Ok(receipt),
-                Err(error) => error,
-            };
-            if Instant::now() >= deadline {
-                return Err(self.late(Some(past.trouble.take().unwrap_or(error))));
+                Err(failed) => error = Some(failed),
             }
-            let worth = match target {
-                Target::Any => is_worth_another_try(&error),
-                _ => is_no_answer(&error),
-            };
-            if !worth || left == 0 {
-                return Err(error);
-            }
-            left -= 1;
-            tracing::debug!(topic = %parcel.topic, %error, "send failed, it is tried again");
-            past.trouble = Some(error);
         }
     }
 
@@ -124,46 +161,60 @@ impl Courier {
     /// One try, of which so many are left after this one.
     async fn attempt(
         &self,
-        parcel: &Parcel,
-        target: &Target<'_>,
-        past: &mut Past,
+        parcel: &mut Parcel,
+        way: &Way,
         (deadline, left): (Instant, usize),
     ) -> Result<SendReceipt, ClientError> {
-        let (queue, channel) = self.way(parcel, target, past, deadline).await?;
-        let begun = Instant::now();
-        let mut wait = deadline.saturating_duration_since(begun);
-        if left > 0 {
-            wait = self.options.try_timeout.map_or(wait, |limit| limit.min(wait));
-        }
-        let header = self.header(parcel, &queue);
-        // The channel keeps the time, so that a send has one timer and not two.
-        let reply = channel.request(code_of(parcel), &header, &parcel.body, wait).await;
-        let received = reply.map_err(ClientError::from).and_then(|reply| receipt(&channel, &reply, parcel, &queue));
-        if self.faults.enabled() {
+        let Way { queue, channel } = way;
+        // The clock is read only for those who want to know.
+        let begun = self.faults.enabled().then(Instant::now);
+        let limit = self.options.try_timeout.filter(|_| left > 0);
+        let patience = limit.map_or(Patience { until: deadline, whole: self.options.send_timeout }, |limit| {
+            let limited = Patience::of(limit);
+            Patience { until: limited.until.min(deadline), ..limited }
+        });
+        let asked = channel.begin(code_of(parcel), &self.header(parcel, queue), &parcel.body, patience);
+        let reply = match asked {
+            Ok(Some(under_way)) => under_way.await,
+            Ok(None) => Box::pin(self.request(way, parcel, patience)).await,
+            Err(error) => Err(error),
+        };
+        let received = reply.map_err(ClientError::from).and_then(|reply| receipt(channel, &reply, parcel, queue));
+        if let Some(begun) = begun {
             self.faults.note(&queue.broker, verdict(&received, begun.elapsed()));
         }
         received
     }
 
-    /// Queue and connection; without a pause or a timer where both are known.
+    /// The request that has to wait for its turn or for room.
+    async fn request(
+        &self,
+        Way { queue, channel }: &Way,
+        parcel: &Parcel,
+        patience: Patience,
+    ) -> Result<Reply, ChannelError> {
+        let wait = patience.until.saturating_duration_since(Instant::now());
+        channel.request(code_of(parcel), &self.header(parcel, queue), &parcel.body, wait).await
+    }
+
+    /// The queue to begin with, where the route is known.
+    fn known_queue(&self, parcel: &Parcel, target: &Target<'_>) -> Result<Option<Arc<MessageQueue>>, ClientError> {
+        let route = self.core.known_route(&parcel.topic);
+        route.map(|route| self.choose(&route, &parcel.topic, target, None)).transpose()
+    }
+
+    /// Queue and connection, found or made.
     async fn way(
         &self,
         parcel: &Parcel,
         target: &Target<'_>,
         past: &mut Past,
         deadline: Instant,
-    ) -> Result<(Arc<MessageQueue>, Channel), ClientError> {
-        if past.trouble.is_none()
-            && let Some(route) = self.core.known_route(&parcel.topic)
-        {
-            let queue = self.choose(&route, &parcel.topic, target, None)?;
-            past.broker = Some(Arc::clone(&queue.broker));
-            if let Some(channel) = self.core.open_master(&queue.broker) {
-                return Ok((queue, channel));
-            }
-            return timeout_at(deadline, self.reach(queue)).await.unwrap_or_else(|_| Err(self.late(None)));
-        }
+    ) -> Result<Way, ClientError> {
         let search = async {
+            if let Some(chosen) = past.chosen.take() {
+                return self.reach(chosen).await;
+            }
             let route = match past.trouble {
                 // The broker may have gone and the name servers know it already.
                 Some(_) => self.core.fresh_route(&parcel.topic, Purpose::Publish).await?,
@@ -179,9 +230,9 @@ impl Courier {
         timeout_at(deadline, search).await.unwrap_or_else(|_| Err(self.late(None)))
     }
 
-    async fn reach(&self, queue: Arc<MessageQueue>) -> Result<(Arc<MessageQueue>, Channel), ClientError> {
+    async fn reach(&self, queue: Arc<MessageQueue>) -> Result<Way, ClientError> {
         match self.core.master(&queue.broker).await {
-            Ok(channel) => Ok((queue, channel)),
+            Ok(channel) => Ok(Way { queue, channel }),
             Err(error) => {
                 self.faults.note(&queue.broker, Ended::Failed);
                 Err(error)
@@ -294,7 +345,7 @@ fn is_no_answer(error: &ClientError) -> bool {
 fn receipt(
     channel: &Channel,
     reply: &Reply,
-    parcel: &Parcel,
+    parcel: &mut Parcel,
     queue: &MessageQueue,
 ) -> Result<SendReceipt, ClientError> {
     let status = match ResponseCode::from_number(reply.code) {
@@ -304,15 +355,15 @@ fn receipt(
         ResponseCode::SlaveNotAvailable => SendStatus::SlaveNotAvailable,
         _ => return Err(refused(channel, reply)),
     };
-    let header: SendMessageResponse = reply.header().map_err(|error| unreadable(channel, error))?;
+    let header: SendAnswer<'_> = reply.header().map_err(|error| unreadable(channel, error))?;
     let queue_id = u32::try_from(header.queue_id).map_err(|_| unreadable(channel, "a negative queue id"))?;
     Ok(SendReceipt {
         status,
-        message_id: parcel.message_id.clone(),
-        offset_message_id: header.msg_id,
+        message_id: std::mem::take(&mut parcel.message_id),
+        offset_message_id: header.msg_id.to_owned(),
         queue: MessageQueue { queue: queue_id, ..queue.clone() },
         queue_offset: header.queue_offset,
-        transaction_id: header.transaction_id,
-        region: reply.ext.field(MSG_REGION).map(Cow::into_owned),
+        transaction_id: header.transaction_id.map(str::to_owned),
+        region: header.region.map(str::to_owned),
     })
 }

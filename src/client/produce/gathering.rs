@@ -4,8 +4,10 @@
 //! under way. The lock is held while bytes are copied, never across an await. Each batch has one task, on the client's
 //! thread, which sends it off and tells all who wait in one go; a send costs no task, no timer and no slot of its own.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, oneshot};
@@ -56,17 +58,18 @@ struct Filling {
     full: oneshot::Sender<Content>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Content {
     body: Vec<u8>,
-    ids: Vec<IdText>,
+    count: usize,
 }
 
 /// What those wait for whose messages are in it.
 #[derive(Debug, Default)]
 struct Batch {
     outcome: OnceLock<Result<Stored, ClientError>>,
-    done: Notify,
+    /// Whom to wake once there is an outcome.
+    waiting: Mutex<Vec<Waker>>,
     /// Nothing of its lane is under way any more.
     idle: Notify,
 }
@@ -75,6 +78,49 @@ struct Batch {
 struct Stored {
     receipt: SendReceipt,
     count: usize,
+}
+
+/// A message's place in a batch; ready when the batch has its outcome.
+struct Seat {
+    batch: Arc<Batch>,
+    index: usize,
+    id: IdText,
+    /// The place among those to be woken, once it has one.
+    waits_at: Option<usize>,
+}
+
+impl Batch {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waker>> {
+        // No panic can happen while the lock is held.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Future for Seat {
+    type Output = Result<SendReceipt, ClientError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.batch.outcome.get().is_none() {
+            let batch = Arc::clone(&self.batch);
+            let mut waiting = batch.waiting();
+            // The outcome is set before the list is taken: who is too late for the list sees the outcome.
+            if batch.outcome.get().is_none() {
+                match self.waits_at.and_then(|at| waiting.get_mut(at)) {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => {
+                        self.waits_at = Some(waiting.len());
+                        waiting.push(cx.waker().clone());
+                    }
+                }
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(match self.batch.outcome.get() {
+            Some(Ok(stored)) => Ok(stored.of(self.index, &self.id)),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(ClientError::ShutDown),
+        })
+    }
 }
 
 /// A batch's task: what it needs to send it off.
@@ -96,7 +142,8 @@ impl Drop for Tells {
     fn drop(&mut self) {
         // Set already when all went well.
         let _ = self.0.outcome.set(Err(ClientError::ShutDown));
-        self.0.done.notify_waiters();
+        let waiting = std::mem::take(&mut *self.0.waiting());
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -112,41 +159,37 @@ impl Gatherer {
         !lone && message.fits_batch() && self.held.load(Ordering::Relaxed) + bytes <= self.gather.held_bytes
     }
 
+    /// Sends a message that it takes.
     pub(in crate::client) async fn send(
         self: &Arc<Self>,
-        message: Message,
+        message: &Message,
         target: Target<'_>,
-        deadline: Instant,
     ) -> Result<SendReceipt, ClientError> {
-        let (id, properties) = parcel::entry(&message, &self.courier.core.unique_keys, now_ms())?;
         let queue = match target {
             Target::Any => None,
             Target::Queue(queue) => Some(queue.clone()),
-            _ => Some(self.queue(message.topic(), target, deadline).await?),
+            _ => Some(Box::pin(self.queue(message.topic(), target)).await?),
         };
-        let kind = Kind { queue, wait: message.waits_for_store() };
-        let (batch, index) = self.add(&message, (&id, &properties), kind);
-        let done = batch.done.notified();
-        tokio::pin!(done);
-        done.as_mut().enable();
-        if batch.outcome.get().is_none() {
-            done.await;
-        }
-        match batch.outcome.get() {
-            Some(Ok(stored)) => Ok(stored.of(index, &id)),
-            Some(Err(error)) => Err(error.clone()),
-            None => Err(ClientError::ShutDown),
-        }
+        let seat = self.seat(message, queue)?;
+        seat.await
     }
 
-    async fn queue(&self, topic: &str, target: Target<'_>, deadline: Instant) -> Result<MessageQueue, ClientError> {
+    fn seat(self: &Arc<Self>, message: &Message, queue: Option<MessageQueue>) -> Result<Seat, ClientError> {
+        let (id, properties) = parcel::entry(message, &self.courier.core.unique_keys, now_ms())?;
+        let kind = Kind { queue, wait: message.waits_for_store() };
+        let (batch, index) = self.add(message, &properties, kind);
+        Ok(Seat { batch, index, id, waits_at: None })
+    }
+
+    async fn queue(&self, topic: &str, target: Target<'_>) -> Result<MessageQueue, ClientError> {
+        let deadline = self.courier.deadline();
         let route = tokio::time::timeout_at(deadline, self.courier.core.route(topic, Purpose::Publish)).await;
         let route = route.unwrap_or_else(|_| Err(self.courier.late(None)))?;
         Ok(MessageQueue::clone(&*self.courier.choose(&route, topic, &target, None)?))
     }
 
     /// Adds the message to its lane's batch; the batch and the message's place in it.
-    fn add(self: &Arc<Self>, message: &Message, (id, properties): (&IdText, &str), kind: Kind) -> (Arc<Batch>, usize) {
+    fn add(self: &Arc<Self>, message: &Message, properties: &str, kind: Kind) -> (Arc<Batch>, usize) {
         let bytes = parcel::entry_bytes(message, properties);
         self.held.fetch_add(bytes, Ordering::Relaxed);
         let mut lanes = self.lanes();
@@ -160,10 +203,10 @@ impl Gatherer {
             lane.close();
         }
         let filling = lane.filling.get_or_insert_with(|| self.begin(message.topic(), &kind, lane.under_way == 0));
-        let index = filling.content.ids.len();
+        let index = filling.content.count;
         let entry = BatchEntry { flag: message.user_flag(), body: message.body(), properties };
         batch::push(&mut filling.content.body, &entry);
-        filling.content.ids.push(*id);
+        filling.content.count += 1;
         let batch = Arc::clone(&filling.batch);
         if filling.content.body.len() >= self.gather.bytes {
             lane.close();
@@ -184,7 +227,9 @@ impl Gatherer {
             leaves_at: Instant::now() + self.gather.linger,
         };
         self.courier.core.spawn(departure.run(filled));
-        Filling { content: Content::default(), batch, full }
+        // A batch that fills up is not copied while it grows; memory that stays untouched costs nothing.
+        let body = Vec::with_capacity(self.gather.bytes.min(BODY_BYTES_MAX));
+        Filling { content: Content { body, count: 0 }, batch, full }
     }
 
     fn lanes(&self) -> MutexGuard<'_, FxHashMap<String, Vec<Lane>>> {
@@ -221,11 +266,15 @@ impl Stored {
         let same = all.get(index * width..(index * width + width).saturating_sub(1)).filter(|id| !id.contains(','));
         let own = same.filter(|_| self.count > 1 && all.len() + 1 == width * self.count);
         let own = own.or_else(|| all.split(',').nth(index)).unwrap_or(all);
+        let batch = &self.receipt;
         SendReceipt {
+            status: batch.status,
             message_id: id.to_string(),
             offset_message_id: own.to_owned(),
-            queue_offset: self.receipt.queue_offset + i64::try_from(index).unwrap_or(i64::MAX),
-            ..self.receipt.clone()
+            queue: batch.queue.clone(),
+            queue_offset: batch.queue_offset + i64::try_from(index).unwrap_or(i64::MAX),
+            transaction_id: batch.transaction_id.clone(),
+            region: batch.region.clone(),
         }
     }
 }
@@ -252,14 +301,15 @@ impl Departure {
             },
         };
         let bytes = content.body.len();
-        let Content { body, ids } = content;
-        let parcel = batch_of(&self.topic, self.kind.wait, body, (&ids, now_ms()));
+        let Content { body, count } = content;
+        // Each has its own key in its receipt.
+        let mut parcel = batch_of(&self.topic, self.kind.wait, body, (&[], now_ms()));
         let target = self.kind.queue.as_ref().map_or(Target::Any, Target::Queue);
-        let sent = self.gatherer.courier.deliver(&parcel, target, self.deadline).await;
+        let sent = self.gatherer.courier.deliver(&mut parcel, target, self.deadline).await;
         self.gatherer.held.fetch_sub(bytes, Ordering::Relaxed);
         self.landed();
         // Nobody else sets it while this task runs.
-        let _ = self.batch.0.outcome.set(sent.map(|receipt| Stored { receipt, count: ids.len() }));
+        let _ = self.batch.0.outcome.set(sent.map(|receipt| Stored { receipt, count }));
     }
 
     /// The content, if the batch is still the one that is being filled.

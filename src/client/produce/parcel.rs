@@ -42,26 +42,22 @@ pub(in crate::client) fn now_ms() -> i64 {
     i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
 }
 
+/// The message as it is; compress it where it is long.
+///
 /// # Errors
 /// When no broker would take the message.
-pub(in crate::client) async fn single(
-    message: Message,
-    keys: &UniqueKeys,
-    options: &ProducerOptions,
-) -> Result<Parcel, ClientError> {
+pub(in crate::client) fn single(message: Message, keys: &UniqueKeys) -> Result<Parcel, ClientError> {
     message.check()?;
     let now = now_ms();
     let message_id = keys.next(now).to_string();
-    let properties = message.properties_text(&message_id)?;
-    let plain = message.shared_body();
-    let (body, sys_flag) =
-        if plain.len() >= options.compress_from_bytes { smaller(plain, options).await } else { (plain, 0) };
+    let (properties, flag) = (message.properties_text(&message_id)?, message.user_flag());
+    let (topic, body) = message.into_topic_and_body();
     Ok(Parcel {
+        topic,
         properties,
         body,
-        sys_flag,
-        flag: message.user_flag(),
-        topic: message.into_topic(),
+        sys_flag: 0,
+        flag,
         born_timestamp_ms: now,
         batch: false,
         message_id,
@@ -76,19 +72,30 @@ pub(in crate::client) async fn again(
     (properties, retried): (String, Retried),
     options: &ProducerOptions,
 ) -> Parcel {
-    let plain = message.body.clone();
-    let (body, sys_flag) =
-        if plain.len() >= options.compress_from_bytes { smaller(plain, options).await } else { (plain, 0) };
-    Parcel {
+    let mut parcel = Parcel {
         topic,
         properties,
-        body,
-        sys_flag,
+        body: message.body.clone(),
+        sys_flag: 0,
         flag: message.flag,
         born_timestamp_ms: now_ms(),
         batch: false,
         message_id: message.message_id(),
         retried: Some(retried),
+    };
+    parcel.compress(options).await;
+    parcel
+}
+
+impl Parcel {
+    /// Compresses a body that is as long as `options` say, unless that makes it no shorter.
+    pub(in crate::client) async fn compress(&mut self, options: &ProducerOptions) {
+        if self.body.len() >= options.compress_from_bytes {
+            // Few bodies are long, and every send would have to carry the room for it.
+            let (body, flag) = Box::pin(smaller(self.body.clone(), options)).await;
+            self.body = body;
+            self.sys_flag |= flag;
+        }
     }
 }
 
@@ -155,10 +162,10 @@ pub(in crate::client) fn batches(messages: &[Message], keys: &UniqueKeys) -> Res
     Ok(parcels)
 }
 
-/// A batch of entries with these keys, made at `now`.
+/// A batch of entries with these keys, made at `now`. Without keys, its receipt has none either.
 pub(in crate::client) fn batch_of(topic: &str, wait: bool, body: Vec<u8>, (ids, now): (&[IdText], i64)) -> Parcel {
-    let mut text = Vec::new();
-    properties::push(&mut text, WAIT, if wait { "true" } else { "false" });
+    let mut text = String::new();
+    properties::push_text(&mut text, WAIT, if wait { "true" } else { "false" });
     let mut message_id = String::with_capacity(ids.iter().map(|id| id.len() + 1).sum());
     for id in ids {
         if !message_id.is_empty() {
@@ -168,7 +175,7 @@ pub(in crate::client) fn batch_of(topic: &str, wait: bool, body: Vec<u8>, (ids, 
     }
     Parcel {
         topic: topic.to_owned(),
-        properties: String::from_utf8(text).unwrap_or_default(),
+        properties: text,
         body: Bytes::from(body),
         sys_flag: 0,
         flag: 0,
@@ -191,6 +198,12 @@ mod tests {
         UniqueKeys::new(Origin { address: IpAddr::V4(Ipv4Addr::LOCALHOST), process_id: 1, generator: 2 }, 0)
     }
 
+    async fn compressed(body: Vec<u8>, options: &ProducerOptions) -> Parcel {
+        let mut parcel = single(Message::new("T", body), &keys()).unwrap();
+        parcel.compress(options).await;
+        parcel
+    }
+
     #[tokio::test]
     async fn long_bodies_travel_compressed_when_it_helps() {
         let mut options = ProducerOptions::new("p");
@@ -198,15 +211,15 @@ mod tests {
         for (kind, sys_flag) in kinds {
             options.compression = kind;
             for length in [5000, 200_000] {
-                let parcel = single(Message::new("T", vec![b'a'; length]), &keys(), &options).await.unwrap();
+                let parcel = compressed(vec![b'a'; length], &options).await;
                 assert!(parcel.body.len() < length && parcel.sys_flag == sys_flag, "{kind:?}");
                 assert_eq!(decompress(kind, &parcel.body, length).unwrap().len(), length);
             }
         }
-        let short = single(Message::new("T", vec![b'a'; 4095]), &keys(), &options).await.unwrap();
+        let short = compressed(vec![b'a'; 4095], &options).await;
         assert_eq!((short.body.len(), short.sys_flag), (4095, 0));
         let noise: Vec<u8> = (0..5000u32).map(|n| md5::compute(n.to_be_bytes()).0[0]).collect();
-        let noisy = single(Message::new("T", noise.clone()), &keys(), &options).await.unwrap();
+        let noisy = compressed(noise.clone(), &options).await;
         assert_eq!((&noisy.body[..], noisy.sys_flag), (&noise[..], 0));
     }
 
@@ -216,7 +229,7 @@ mod tests {
         let mut sizes = Vec::new();
         for compression_level in [1, 9] {
             let options = ProducerOptions { compression_level, ..ProducerOptions::new("p") };
-            sizes.push(single(Message::new("T", text.clone()), &keys(), &options).await.unwrap().body.len());
+            sizes.push(compressed(text.clone(), &options).await.body.len());
         }
         assert!(sizes[1] < sizes[0], "{sizes:?}");
     }

@@ -59,8 +59,8 @@ impl Producer {
     ///
     /// # Errors
     /// [`ClientError`] when no broker took it within the send timeout and its tries.
-    pub async fn send(&self, message: Message) -> Result<SendReceipt, ClientError> {
-        self.send_to(message, Target::Any).await
+    pub fn send(&self, message: Message) -> impl Future<Output = Result<SendReceipt, ClientError>> + Send {
+        self.send_to(message, Target::Any)
     }
 
     /// Sends one message where `target` says.
@@ -77,15 +77,22 @@ impl Producer {
     ///
     /// # Errors
     /// As [`Self::send`].
-    pub async fn send_to(&self, message: Message, target: Target<'_>) -> Result<SendReceipt, ClientError> {
-        let deadline = self.courier.deadline();
-        if let Some(gatherer) = &self.gatherer
-            && gatherer.takes(&message)
-        {
-            return gatherer.send(message, target, deadline).await;
+    #[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for the message twice")]
+    pub fn send_to<'a>(
+        &'a self,
+        message: Message,
+        target: Target<'a>,
+    ) -> impl Future<Output = Result<SendReceipt, ClientError>> + Send + 'a {
+        async move {
+            let gatherer = self.gatherer.as_ref().filter(|gatherer| gatherer.takes(&message));
+            if let Some(gatherer) = gatherer {
+                return gatherer.send(&message, target).await;
+            }
+            let deadline = self.courier.deadline();
+            let mut parcel = parcel::single(message, &self.courier.core.unique_keys)?;
+            parcel.compress(&self.courier.options).await;
+            self.courier.deliver(&mut parcel, target, deadline).await
         }
-        let parcel = parcel::single(message, &self.courier.core.unique_keys, &self.courier.options).await?;
-        self.courier.deliver(&parcel, target, deadline).await
     }
 
     /// Sends messages of one topic together, in as few requests as fit; one receipt a request. When one fails, those
@@ -109,8 +116,8 @@ impl Producer {
         let deadline = self.courier.deadline();
         let parcels = parcel::batches(messages, &self.courier.core.unique_keys)?;
         let mut receipts = Vec::with_capacity(parcels.len());
-        for parcel in &parcels {
-            receipts.push(self.courier.deliver(parcel, target, deadline).await?);
+        for mut parcel in parcels {
+            receipts.push(self.courier.deliver(&mut parcel, target, deadline).await?);
         }
         Ok(receipts)
     }
@@ -129,7 +136,8 @@ impl Producer {
     /// As [`Self::send_oneway`].
     pub async fn send_oneway_to(&self, message: Message, target: Target<'_>) -> Result<(), ClientError> {
         let deadline = self.courier.deadline();
-        let parcel = parcel::single(message, &self.courier.core.unique_keys, &self.courier.options).await?;
+        let mut parcel = parcel::single(message, &self.courier.core.unique_keys)?;
+        parcel.compress(&self.courier.options).await;
         self.courier.hand_over(&parcel, target, deadline).await
     }
 

@@ -152,9 +152,10 @@ impl<L: TransactionListener> TransactionalProducer<L> {
         let deadline = self.courier.deadline();
         let group = &self.courier.options.group;
         let half = message.clone().property(TRAN_MSG, "true").property(PRODUCER_GROUP, group);
-        let mut parcel = parcel::single(half, &self.courier.core.unique_keys, &self.courier.options).await?;
+        let mut parcel = parcel::single(half, &self.courier.core.unique_keys)?;
+        parcel.compress(&self.courier.options).await;
         parcel.sys_flag |= FLAG_PREPARED;
-        let receipt = self.courier.deliver(&parcel, target, deadline).await?;
+        let receipt = self.courier.deliver(&mut parcel, target, deadline).await?;
         let half = HalfMessage { message, receipt };
         let resolution = match half.receipt.status {
             SendStatus::Stored => settled(self.listener.execute(&half)).await,

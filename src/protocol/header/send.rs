@@ -104,6 +104,20 @@ pub struct SendMessageResponse {
     pub recall_handle: Option<String>,
 }
 
+/// What a sender reads of [`SendMessageResponse`] and of the field that the broker adds to it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendAnswer<'a> {
+    pub msg_id: &'a str,
+    pub queue_id: i32,
+    pub queue_offset: i64,
+    #[serde(default)]
+    pub transaction_id: Option<&'a str>,
+    /// The broker's region.
+    #[serde(rename = "MSG_REGION", default)]
+    pub region: Option<&'a str>,
+}
+
 /// Request of CONSUMER_SEND_MSG_BACK (36): a consumer hands a failed message back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -78,6 +78,7 @@ impl Ways {
         let reason = tokio::select! {
             reason = read(shared, reader, inbound, &traffic) => reason,
             reason = write(shared, writer, &traffic) => reason,
+            never = keep_time(shared) => never,
             () = idle(&traffic, idle_after) => {
                 ChannelError::Idle { address: shared.address.clone(), after: idle_after }
             }
@@ -90,6 +91,17 @@ impl Ways {
 
 fn lost(shared: &Shared, reason: impl ToString) -> ChannelError {
     ChannelError::Lost { address: shared.address.clone(), reason: reason.to_string() }
+}
+
+/// Sends away those whose time ran out; never done.
+async fn keep_time(shared: &Shared) -> ! {
+    loop {
+        let next = shared.send_away();
+        tokio::select! {
+            () = shared.sooner.notified() => {}
+            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+        }
+    }
 }
 
 /// Done when there was no traffic for `after`.
@@ -135,7 +147,7 @@ async fn read(
     inbound: Option<mpsc::Sender<PeerRequest>>,
     traffic: &watch::Sender<Instant>,
 ) -> ChannelError {
-    let mut buffer = BytesMut::new();
+    let (mut buffer, mut replies) = (BytesMut::new(), Vec::new());
     loop {
         // Grows with what has really come, never on the word of a length field.
         buffer.reserve(READ_BYTES);
@@ -144,27 +156,35 @@ async fn read(
             Ok(_) => drop(traffic.send_replace(Instant::now())),
             Err(error) => return lost(shared, error),
         }
-        loop {
-            match frame::length(&buffer) {
-                Ok(Some(length)) if length <= buffer.len() => {
-                    if let Err(reason) = take(shared, &mut buffer, length, inbound.as_ref()) {
-                        return ChannelError::Broken { address: shared.address.clone(), reason };
-                    }
-                }
-                Ok(_) => break,
-                Err(reason) => return ChannelError::Broken { address: shared.address.clone(), reason },
-            }
+        let cut = take_all(shared, &mut buffer, &mut replies, inbound.as_ref());
+        shared.settle(&mut replies);
+        if let Err(reason) = cut {
+            return ChannelError::Broken { address: shared.address.clone(), reason };
         }
     }
 }
 
-/// Takes one frame of `length` bytes off the buffer and hands it to whom it is for.
+/// Takes all whole frames off the buffer: requests go to whom they are for, answers to `replies`.
+fn take_all(
+    shared: &Arc<Shared>,
+    buffer: &mut BytesMut,
+    replies: &mut Vec<(i32, Reply)>,
+    inbound: Option<&mpsc::Sender<PeerRequest>>,
+) -> Result<(), FrameError> {
+    while let Some(length) = frame::length(buffer)?.filter(|length| *length <= buffer.len()) {
+        replies.extend(take(shared, buffer, length, inbound)?);
+    }
+    Ok(())
+}
+
+/// Takes one frame of `length` bytes off the buffer: the answer that it is, with its opaque, or nothing once the peer's
+/// request was handed to whom it is for.
 fn take(
     shared: &Arc<Shared>,
     buffer: &mut BytesMut,
     length: usize,
     inbound: Option<&mpsc::Sender<PeerRequest>>,
-) -> Result<(), FrameError> {
+) -> Result<Option<(i32, Reply)>, FrameError> {
     let whole = buffer.get(..length).unwrap_or_default();
     let frame = Frame::cut(whole)?;
     let head = frame.head()?;
@@ -183,13 +203,12 @@ fn take(
         body
     };
     if is_answer {
-        shared.settle(opaque, Reply { code, version, remark, ext, body });
-        return Ok(());
+        return Ok(Some((opaque, Reply { code, version, remark, ext, body })));
     }
     let request = PeerRequest { code, ext, body, opaque, oneway, codec, link: Arc::downgrade(shared) };
     let taken = inbound.is_some_and(|inbound| inbound.try_send(request).is_ok());
     if !taken {
         tracing::debug!(peer = shared.address, code, "a request of the peer was dropped: nobody takes it");
     }
-    Ok(())
+    Ok(None)
 }

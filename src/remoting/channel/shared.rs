@@ -1,12 +1,14 @@
 //! What the handles of a channel and its task share: the waiting requests and the outbound bytes.
 
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::protocol::code::{Language, RequestCode, version};
 use crate::protocol::fields::FieldError;
@@ -101,12 +103,16 @@ impl PeerRequest {
 pub(super) struct Shared {
     pub(super) address: String,
     state: Mutex<State>,
-    turns: Semaphore,
-    outbound_bytes_max: usize,
+    /// The state's `closing`, for those who only look.
+    closing: AtomicBool,
+    pub(super) turns: Semaphore,
+    pub(super) outbound_bytes_max: usize,
     /// Bytes are queued, or closing began: for the task.
     pub(super) work: Notify,
     /// The outbound buffer was taken: for those who wait for room.
     pub(super) space: Notify,
+    /// A request gives up sooner than all before it: for the task.
+    pub(super) sooner: Notify,
     ended: watch::Sender<Option<ChannelError>>,
 }
 
@@ -117,47 +123,42 @@ pub(super) struct Bounds {
 }
 
 #[derive(Debug)]
-struct State {
-    outbound: Vec<u8>,
-    waiting: FxHashMap<i32, oneshot::Sender<Reply>>,
+pub(super) struct State {
+    pub(super) outbound: Vec<u8>,
+    pub(super) waiting: FxHashMap<i32, Asker>,
+    /// When the first of those who wait gives up, or earlier.
+    pub(super) first_gives_up: Option<Instant>,
     next_opaque: i32,
     codec: Codec,
-    closing: bool,
+    pub(super) closing: bool,
 }
 
-/// One request that waits; forgotten when dropped.
-pub(super) struct Waiting<'a> {
-    shared: &'a Shared,
-    opaque: i32,
-    reply: oneshot::Receiver<Reply>,
-}
-
-impl Waiting<'_> {
-    pub(super) async fn reply(mut self) -> Result<Reply, ChannelError> {
-        match (&mut self.reply).await {
-            Ok(reply) => Ok(reply),
-            Err(_) => Err(self.shared.reason()),
-        }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.shared.state().waiting.remove(&self.opaque);
-    }
+/// Who waits for an answer.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) reply: oneshot::Sender<Reply>,
+    pub(super) gives_up: Instant,
 }
 
 impl Shared {
     pub(super) fn new(address: &str, codec: Codec, bounds: Bounds) -> Self {
-        let state =
-            State { outbound: Vec::new(), waiting: FxHashMap::default(), next_opaque: 0, codec, closing: false };
+        let state = State {
+            outbound: Vec::new(),
+            waiting: FxHashMap::default(),
+            first_gives_up: None,
+            next_opaque: 0,
+            codec,
+            closing: false,
+        };
         Self {
             address: address.to_owned(),
             state: Mutex::new(state),
+            closing: AtomicBool::new(false),
             turns: Semaphore::new(bounds.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
             outbound_bytes_max: bounds.outbound_bytes_max,
             work: Notify::new(),
             space: Notify::new(),
+            sooner: Notify::new(),
             ended: watch::Sender::new(None),
         }
     }
@@ -169,67 +170,37 @@ impl Shared {
         state.closing
     }
 
-    /// Hands an answer to its asker, if that still waits.
-    pub(super) fn settle(&self, opaque: i32, reply: Reply) {
-        if let Some(asker) = self.state().waiting.remove(&opaque) {
-            // The asker may have been dropped a moment ago.
-            let _ = asker.send(reply);
+    /// Hands answers to their askers, if those still wait.
+    pub(super) fn settle(&self, replies: &mut Vec<(i32, Reply)>) {
+        if replies.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        let waiting = replies.drain(..).filter_map(|(opaque, reply)| Some((state.waiting.remove(&opaque)?, reply)));
+        let told: Vec<_> = waiting.collect();
+        // Who is woken may want the lock.
+        drop(state);
+        for (asker, reply) in told {
+            // It may have been dropped a moment ago.
+            let _ = asker.reply.send(reply);
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// Sends away those who waited long enough; when the next has.
+    pub(super) fn send_away(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let late: Vec<_> = state.waiting.extract_if(|_, asker| asker.gives_up <= now).collect();
+        state.first_gives_up = state.waiting.values().map(|asker| asker.gives_up).min();
+        let next = state.first_gives_up;
+        drop(state);
+        drop(late);
+        next
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // No code that holds the lock leaves the state half changed, so a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, ChannelError> {
-        self.turns.acquire().await.map_err(|_| self.reason())
-    }
-
-    /// Waits until the outbound buffer is below its bound.
-    pub(super) async fn room(&self) -> Result<(), ChannelError> {
-        loop {
-            if self.has_room()? {
-                return Ok(());
-            }
-            let space = self.space.notified();
-            tokio::pin!(space);
-            space.as_mut().enable();
-            // Asked again now that a notice cannot be missed.
-            if self.has_room()? {
-                return Ok(());
-            }
-            space.await;
-        }
-    }
-
-    fn has_room(&self) -> Result<bool, ChannelError> {
-        let state = self.state();
-        if state.closing {
-            drop(state);
-            return Err(self.reason());
-        }
-        Ok(state.outbound.len() < self.outbound_bytes_max)
-    }
-
-    pub(super) fn ask<T: Serialize + ?Sized>(
-        &self,
-        code: i32,
-        header: &T,
-        body: &[u8],
-    ) -> Result<Waiting<'_>, ChannelError> {
-        let (sender, reply) = oneshot::channel();
-        let mut state = self.state();
-        if state.closing {
-            drop(state);
-            return Err(self.reason());
-        }
-        let opaque = state.free_opaque();
-        state.append(code, (opaque, 0), header, body)?;
-        state.waiting.insert(opaque, sender);
-        drop(state);
-        self.work.notify_one();
-        Ok(Waiting { shared: self, opaque, reply })
     }
 
     pub(super) fn tell<T: Serialize + ?Sized>(
@@ -255,11 +226,15 @@ impl Shared {
         self.state().codec = codec;
     }
 
-    pub(super) fn ended(&self) -> Option<ChannelError> {
-        if self.state().closing { Some(self.reason()) } else { None }
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
-    fn reason(&self) -> ChannelError {
+    pub(super) fn ended(&self) -> Option<ChannelError> {
+        if self.is_closing() { Some(self.reason()) } else { None }
+    }
+
+    pub(super) fn reason(&self) -> ChannelError {
         let reason = self.ended.borrow().clone();
         reason.unwrap_or_else(|| ChannelError::Closed { address: self.address.clone() })
     }
@@ -271,6 +246,7 @@ impl Shared {
 
     pub(super) fn start_closing(&self) {
         self.state().closing = true;
+        self.closing.store(true, Ordering::Release);
         self.work.notify_one();
     }
 
@@ -283,6 +259,7 @@ impl Shared {
         });
         let mut state = self.state();
         state.closing = true;
+        self.closing.store(true, Ordering::Release);
         state.outbound = Vec::new();
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
@@ -294,7 +271,7 @@ impl Shared {
 }
 
 impl State {
-    fn free_opaque(&mut self) -> i32 {
+    pub(super) fn free_opaque(&mut self) -> i32 {
         loop {
             let opaque = self.next_opaque;
             self.next_opaque = self.next_opaque.wrapping_add(1) & i32::MAX;
@@ -304,7 +281,7 @@ impl State {
         }
     }
 
-    fn append<T: Serialize + ?Sized>(
+    pub(super) fn append<T: Serialize + ?Sized>(
         &mut self,
         code: i32,
         (opaque, flag): (i32, i32),

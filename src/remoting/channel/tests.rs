@@ -281,7 +281,7 @@ async fn the_last_handle_ends_the_connection() {
 async fn a_channel_without_traffic_ends() {
     let idle_after = Duration::from_millis(40);
     let (channel, _peer) = pair_with(ChannelOptions { idle_after, ..Default::default() }).await;
-    let started = Instant::now();
+    let started = tokio::time::Instant::now();
     channel.wait_until_ended().await;
     assert!(matches!(channel.ended(), Some(ChannelError::Idle { .. })));
     assert!(started.elapsed() >= idle_after / 2);

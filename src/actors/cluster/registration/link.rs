@@ -131,7 +131,7 @@ impl Link {
     }
 
     async fn connect(&mut self) -> Result<Option<Channel>, LinkError> {
-        if self.channel.as_ref().is_some_and(|channel| channel.ended().is_none()) {
+        if self.channel.as_ref().is_some_and(|channel| channel.is_open()) {
             return Ok(None);
         }
         self.version = None;

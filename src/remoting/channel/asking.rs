@@ -1,0 +1,172 @@
+//! Asking over a channel: a turn, room in the outbound buffer, the question, the wait for its answer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::{SemaphorePermit, TryAcquireError, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::shared::{Asker, Reply, Shared};
+use crate::remoting::error::ChannelError;
+
+/// For a wait that no clock can count.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A request as it is to leave.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'a, T: ?Sized> {
+    pub(super) code: i32,
+    pub(super) header: &'a T,
+    pub(super) body: &'a [u8],
+    pub(super) patience: Patience,
+}
+
+/// How long an asker waits for everything: a turn, room in the outbound buffer, the way there and back.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    pub until: Instant,
+    /// What the wait was meant to be, for whoever hears that it was in vain.
+    pub whole: Duration,
+}
+
+impl Patience {
+    /// So long from now.
+    #[must_use]
+    pub fn of(whole: Duration) -> Self {
+        let now = Instant::now();
+        Self { until: now.checked_add(whole).unwrap_or(now + WAIT_MAX), whole }
+    }
+}
+
+/// A request that is under way: the future of its answer, which is [`ChannelError`] when none came in time or the
+/// connection ended. Forgotten when dropped.
+#[must_use = "nobody hears the answer unless it is waited for"]
+#[derive(Debug)]
+pub struct UnderWay<'a> {
+    shared: &'a Shared,
+    code: i32,
+    opaque: i32,
+    wait: Duration,
+    reply: oneshot::Receiver<Reply>,
+    settled: bool,
+    /// Given back when the answer is there.
+    _turn: SemaphorePermit<'a>,
+}
+
+impl Future for UnderWay<'_> {
+    type Output = Result<Reply, ChannelError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let reply = ready!(Pin::new(&mut self.reply).poll(cx));
+        // Whoever ended the wait has taken the entry away.
+        self.settled = true;
+        Poll::Ready(reply.map_err(|_| {
+            if self.shared.is_closing() { self.shared.reason() } else { self.shared.late(self.code, self.wait) }
+        }))
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.shared.state().waiting.remove(&self.opaque);
+        }
+    }
+}
+
+impl Shared {
+    /// Waits until the outbound buffer is below its bound.
+    pub(super) async fn room(&self) -> Result<(), ChannelError> {
+        loop {
+            if self.has_room()? {
+                return Ok(());
+            }
+            let space = self.space.notified();
+            tokio::pin!(space);
+            space.as_mut().enable();
+            // Asked again now that a notice cannot be missed.
+            if self.has_room()? {
+                return Ok(());
+            }
+            space.await;
+        }
+    }
+
+    fn has_room(&self) -> Result<bool, ChannelError> {
+        let state = self.state();
+        if state.closing {
+            drop(state);
+            return Err(self.reason());
+        }
+        Ok(state.outbound.len() < self.outbound_bytes_max)
+    }
+
+    fn late(&self, code: i32, wait: Duration) -> ChannelError {
+        ChannelError::Timeout { address: self.address.clone(), code, after: wait }
+    }
+
+    /// Queues the question, unless there is no turn or no room. The task keeps the time: a timer for each request
+    /// would cost more than the request.
+    pub(super) fn ask_at_once<T: Serialize + ?Sized>(
+        &self,
+        question: &Question<'_, T>,
+    ) -> Result<Option<UnderWay<'_>>, ChannelError> {
+        match self.turns.try_acquire() {
+            Ok(turn) => self.ask(question, turn),
+            Err(TryAcquireError::NoPermits) => Ok(None),
+            Err(TryAcquireError::Closed) => Err(self.reason()),
+        }
+    }
+
+    /// Queues the question when there are a turn and room.
+    pub(super) async fn ask_in_turn<T: Serialize + ?Sized>(
+        &self,
+        question: &Question<'_, T>,
+    ) -> Result<UnderWay<'_>, ChannelError> {
+        let asking = async {
+            loop {
+                let turn = self.turns.acquire().await.map_err(|_| self.reason())?;
+                self.room().await?;
+                // Others may have taken the room.
+                if let Some(under_way) = self.ask(question, turn)? {
+                    return Ok(under_way);
+                }
+            }
+        };
+        timeout_at(question.patience.until, asking)
+            .await
+            .map_err(|_| self.late(question.code, question.patience.whole))?
+    }
+
+    /// Queues the question; `None` when there is no room.
+    fn ask<'a, T: Serialize + ?Sized>(
+        &'a self,
+        question: &Question<'_, T>,
+        turn: SemaphorePermit<'a>,
+    ) -> Result<Option<UnderWay<'a>>, ChannelError> {
+        let (sender, reply) = oneshot::channel();
+        let mut state = self.state();
+        if state.closing {
+            drop(state);
+            return Err(self.reason());
+        }
+        if state.outbound.len() >= self.outbound_bytes_max {
+            return Ok(None);
+        }
+        let (opaque, Patience { until: gives_up, whole: wait }) = (state.free_opaque(), question.patience);
+        state.append(question.code, (opaque, 0), question.header, question.body)?;
+        state.waiting.insert(opaque, Asker { reply: sender, gives_up });
+        let sooner = state.first_gives_up.is_none_or(|first| gives_up < first);
+        if sooner {
+            state.first_gives_up = Some(gives_up);
+        }
+        drop(state);
+        self.work.notify_one();
+        if sooner {
+            self.sooner.notify_one();
+        }
+        Ok(Some(UnderWay { shared: self, code: question.code, opaque, wait, reply, settled: false, _turn: turn }))
+    }
+}
