@@ -43,6 +43,8 @@ public final class Member {
             for (MessageExt message : messages) {
                 out.println("got " + Base64.getEncoder().encodeToString(message.getBody()));
             }
+            // Two seconds, however often.
+            context.setDelayLevelWhenNextConsume(2);
             return refuses ? ConsumeConcurrentlyStatus.RECONSUME_LATER : ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
         });
         consumer.start();
