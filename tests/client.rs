@@ -21,6 +21,8 @@ mod embedded;
 mod examples;
 #[path = "client/gathering.rs"]
 mod gathering;
+#[path = "client/killed_producers.rs"]
+mod killed_producers;
 #[path = "client/members.rs"]
 mod members;
 #[path = "client/misfortunes.rs"]
@@ -64,6 +66,10 @@ impl Inbox {
 
     fn len(&self) -> usize {
         self.0.lock().unwrap().len()
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
     }
 
     async fn start(&self, client: &Client, options: PushOptions) -> PushConsumer {

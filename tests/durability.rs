@@ -6,9 +6,12 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use actormq::protocol::body::topics::MappedTopicConfig;
+use actormq::protocol::header::transactions::EndTransactionRequest;
 use actormq::protocol::record::Record;
+use actormq::protocol::uniq_key;
 use support::process::{self, Process};
-use support::{batch_body, short_send, until};
+use support::{Client, batch_body, short_send, until};
 
 const SEGMENT_BYTES: u64 = 1024 * 1024;
 
@@ -365,6 +368,89 @@ async fn topics_made_just_before_a_kill_are_there_with_their_messages() {
     let deleted = client.ask(11, &support::pull("B", 1, 0), b"").await;
     assert!(deleted.body.is_empty() && deleted.code != 0, "{deleted:?}");
     assert_eq!(client.send("A", 1, "", "A-3").await, 3);
+    server.kill();
+}
+
+/// The place of a half message that is the first thing sent to its topic; nothing where its answer did not come.
+async fn half_sent(client: &mut Client, number: i32) -> Option<EndTransactionRequest> {
+    let answer = client.try_answer(number).await?;
+    assert_eq!(answer.code, 0, "{answer:?}");
+    let (_, at) = uniq_key::decode_offset_id(&answer.field("msgId")).unwrap();
+    Some(EndTransactionRequest {
+        topic: None,
+        producer_group: "p".into(),
+        tran_state_table_offset: answer.number("queueOffset"),
+        commit_log_offset: at as i64,
+        commit_or_rollback: 8,
+        from_transaction_check: false,
+        msg_id: answer.field("transactionId"),
+        transaction_id: None,
+    })
+}
+
+#[actix::test]
+async fn topics_without_messages_that_were_answered_for_are_there_after_a_kill() {
+    const COUNT: usize = 300;
+    const HALF: &str = "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}";
+    let dir = tempfile::tempdir().unwrap();
+    let server = Process::broker(dir.path());
+    let (mut one, mut other) = (server.client().await, server.client().await);
+    one.make_topic("Made", "3").await;
+    one.make_topic("Changed", "1").await;
+    let mut numbers = Vec::new();
+    for i in 0..COUNT {
+        // Both are first in turn: whoever finds the topic made by the other waits with it.
+        let topic = format!("First{i}");
+        let (early, late) = if i % 2 == 0 { (&mut one, &mut other) } else { (&mut other, &mut one) };
+        let pair = [
+            early.submit(310, &short_send(&topic, 1, HALF), b"half").await,
+            late.submit(310, &short_send(&topic, 1, HALF), b"half").await,
+        ];
+        numbers.push(if i % 2 == 0 { pair } else { [pair[1], pair[0]] });
+    }
+    other.make_topic("Changed", "5").await;
+    let mut halves = Vec::new();
+    for (i, [number, late]) in numbers.iter().enumerate() {
+        halves.extend(half_sent(&mut one, *number).await.map(|half| (i, half)));
+        halves.extend(half_sent(&mut other, *late).await.map(|half| (i, half)));
+    }
+    one.make_topic("Last", "2").await;
+    server.kill();
+    assert_eq!(halves.len(), 2 * COUNT);
+
+    let server = Process::broker(dir.path());
+    let mut client = server.client().await;
+    for (topic, queues) in [("Made", 3), ("Changed", 5), ("Last", 2)] {
+        let answer = client.command(351, &[("topic", topic)], b"").await;
+        let config: MappedTopicConfig = answer.body();
+        assert_eq!(config.write_queue_nums, queues, "{topic}");
+    }
+    for (i, half) in &halves {
+        let answer = client.ask(37, half, b"").await;
+        assert_eq!(answer.code, 0, "First{i}: {answer:?}");
+    }
+    for i in 0..COUNT {
+        assert_eq!(client.read_all(&format!("First{i}"), 1).await.len(), 2);
+    }
+    server.kill();
+}
+
+#[actix::test]
+async fn a_topic_is_listed_when_its_first_send_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Process::broker(dir.path());
+    for round in 0..5 {
+        let topic = format!("Round{round}");
+        let mut client = server.client().await;
+        let number =
+            client.submit(310, &short_send(&topic, 1, "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}"), b"half").await;
+        let half = half_sent(&mut client, number).await.unwrap();
+        server.kill();
+        server = Process::broker(dir.path());
+        let answer = server.client().await.ask(37, &half, b"").await;
+        assert_eq!(answer.code, 0, "{answer:?}");
+        assert_eq!(server.client().await.read_all(&topic, 1).await, [(0, "half".to_owned())]);
+    }
     server.kill();
 }
 

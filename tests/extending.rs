@@ -188,6 +188,35 @@ async fn whatever_a_filter_does_its_consumer_hears_and_loses_nothing() {
 }
 
 #[actix::test]
+async fn a_consumer_waits_for_a_filter_that_its_broker_comes_back_without() {
+    let (server, mut client) = server_with_messages(words()).await;
+    let group = r#"{"groupName":"g","attributes":{"+actormq.filter":"WORDS","+actormq.filter.expression":"b"}}"#;
+    assert_eq!(client.command(200, &[], group.as_bytes()).await.code, 0);
+    let first = client.ask(11, &PullMessageRequest { max_msg_nums: 2, ..pull("T", 0, 0) }, b"").await;
+    assert_eq!(first.bodies(), ["b0", "b1"]);
+    client.commit("g", "T", "2").await;
+    server.broker.stop().await;
+
+    let server = Server::start_with_additions_in(server.directory, Additions::default(), |_| {}).await;
+    let mut client = server.client().await;
+    let from = client.committed("g", "T").await;
+    for wish in [pull("T", 0, from), by_words(from, "b")] {
+        let refused = client.ask(11, &wish, b"").await;
+        assert!(refused.code != 0 && !refused.remark().is_empty(), "{refused:?}");
+        assert!(refused.bodies().is_empty(), "it gets nothing that its filter did not see");
+    }
+    client.send("T", 0, "", "b6").await;
+    server.broker.stop().await;
+
+    let server = Server::start_with_additions_in(server.directory, words(), |_| {}).await;
+    let mut client = server.client().await;
+    let from = client.committed("g", "T").await;
+    let rest = client.ask(11, &pull("T", 0, from), b"").await;
+    assert_eq!(rest.bodies(), ["b2", "b3", "b4", "b5", "b6"]);
+    server.stop().await;
+}
+
+#[actix::test]
 async fn a_slow_or_hanging_filter_delays_only_its_own_pulls() {
     let (server, mut client) = server_with_messages(words()).await;
     let mut hung = server.client().await;

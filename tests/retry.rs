@@ -179,6 +179,55 @@ async fn what_cannot_be_handed_back_is_refused_and_changes_nothing() {
 }
 
 #[actix::test]
+async fn absurd_wishes_of_who_hands_back_are_taken_as_rocketmq_takes_them() {
+    let server = start().await;
+    let mut client = server.client().await;
+    client.make_topic("T", "1").await;
+    let at = send(&mut client).await;
+    let dead = [
+        ConsumerSendMsgBackRequest { max_reconsume_times: Some(-1), ..back(at) },
+        ConsumerSendMsgBackRequest { max_reconsume_times: Some(i32::MIN), ..back(at) },
+        ConsumerSendMsgBackRequest { delay_level: i32::MIN, ..back(at) },
+        ConsumerSendMsgBackRequest { delay_level: -1, max_reconsume_times: Some(i32::MAX), ..back(at) },
+    ];
+    for (request, count) in dead.iter().zip(1..) {
+        assert_eq!(client.ask(36, request, b"").await.code, 0, "{request:?}");
+        assert_eq!(client.max_offset(DEAD, "0").await, count, "{request:?}");
+    }
+    // The last level, and what the request says of the message's origin is not believed.
+    let origin = |topic: Option<&str>, id: &str| ConsumerSendMsgBackRequest {
+        origin_topic: topic.map(str::to_owned),
+        origin_msg_id: Some(id.to_owned()),
+        delay_level: i32::MAX,
+        max_reconsume_times: Some(i32::MAX),
+        ..back(at)
+    };
+    let again = [origin(Some("Other"), ""), origin(None, "no id"), origin(Some("../x"), &"9".repeat(5_000))];
+    for (request, count) in again.iter().zip(1..) {
+        assert_eq!(client.ask(36, request, b"").await.code, 0);
+        assert_eq!(client.max_offset(SCHEDULE_TOPIC, "4").await, count);
+    }
+    assert_eq!(changed(&message(&mut client, DEAD, 0).await)["RETRY_TOPIC"], "T");
+    for group in ["", " ", "a/b", "../x", &"g".repeat(1_000)] {
+        let answer = client.ask(36, &ConsumerSendMsgBackRequest { group: group.into(), ..back(at) }, b"").await;
+        assert!(answer.code != 0 && answer.remark().contains("group"), "{group}: {answer:?}");
+    }
+    // Sent to the retry topic by hand.
+    for (times, max) in [(i32::MIN, None), (-1, Some(i32::MIN)), (i32::MAX, Some(-1)), (0, Some(i32::MAX))] {
+        let text = "RETRY_TOPIC\u{1}T\u{2}MAX_RECONSUME_TIMES\u{1}often\u{2}RECONSUME_TIME\u{1}?\u{2}";
+        let hand = SendMessageRequestV2 {
+            reconsume_times: Some(times),
+            max_reconsume_times: max,
+            ..short_send(RETRY, 0, text)
+        };
+        assert_eq!(client.ask(310, &hand, b"by hand").await.code, 0, "{times} {max:?}");
+    }
+    assert_eq!((client.max_offset(RETRY, "0").await, client.max_offset(DEAD, "0").await), (2, 6));
+    assert_eq!(client.read_all("T", 0).await.len(), 1, "the message itself is as it was");
+    server.stop().await;
+}
+
+#[actix::test]
 async fn another_groups_message_is_copied_and_stays_where_it_is() {
     let server = start().await;
     let mut client = server.client().await;

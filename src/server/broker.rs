@@ -194,9 +194,9 @@ fn registrar(config: &BrokerConfig, address: &str) -> Registrar {
     }
 }
 
-/// Topics that have messages but are not in the list of topics. Ours goes to its file a little after a change, so after a
-/// crash they are made again. RocketMQ's is written with each change: there they were deleted, and its recovery made
-/// their queues anew from the log; they are deleted for good.
+/// Topics that have messages but are not in the list of topics. Ours lost them: it was taken away, or is the one before
+/// because it could not be read. They are made again. RocketMQ's is written with each change, too, and its deletions leave
+/// the log: there they were deleted, and its recovery made their queues anew from the log; they are deleted for good.
 async fn settle_unlisted_topics(doors: &BrokerDoors, foreign: bool) -> Result<(), StartError> {
     /// Queues of these belong to no topic of their own.
     const LIGHT_QUEUE_PREFIX: &str = "%LMQ%";

@@ -261,7 +261,8 @@ impl Session {
             self.close("the peer reads nothing");
         } else if self.heard_at.elapsed() > idle_max && self.credit.held.is_full() {
             self.close("its sends wait for the log in vain");
-        } else if self.heard_at.elapsed() > idle_max && self.outbox.idle_for() > idle_max {
+        } else if self.credit.handled == 0 && self.heard_at.elapsed() > idle_max && self.outbox.idle_for() > idle_max {
+            // One that waits for an answer is not idle.
             self.close("idle");
         }
         if self.stage == Stage::Closing {

@@ -62,6 +62,8 @@ pub struct State {
     pub seen: Vec<(String, i32, Fields)>,
     pub heartbeats: Vec<HeartbeatData>,
     pub pulled_messages: usize,
+    /// Somebody else has all queues.
+    pub locked_by_another: bool,
     connections: HashMap<String, Vec<JoinHandle<()>>>,
     /// Answers that are held back to be sent in the wrong order.
     held_back: Vec<Vec<u8>>,
@@ -335,7 +337,8 @@ impl Cluster {
             31 => (0, vec![("offset", "0".to_owned())], Vec::new()),
             LOCK => {
                 let asked = LockBatchRequest::decode(body).unwrap();
-                (0, Vec::new(), LockBatchResponse { locked: asked.mq_set }.encode())
+                let locked = if self.with(|state| state.locked_by_another) { Vec::new() } else { asked.mq_set };
+                (0, Vec::new(), LockBatchResponse { locked }.encode())
             }
             UNLOCK => ok(),
             // A broker that takes nothing back.

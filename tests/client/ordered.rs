@@ -217,3 +217,69 @@ async fn without_the_lock_nothing_is_consumed_and_at_the_end_it_is_given_back() 
     tokio::time::timeout(SOON, consumer.shutdown()).await.unwrap().unwrap();
     assert_eq!((cluster.count("a", cluster::UNLOCK), cluster.committed("g", "a", "T", 0)), (1, Some(4)));
 }
+
+/// Has one message at a time wait for a permit.
+async fn in_order_with_permits(
+    client: &Client,
+    permits: &Arc<tokio::sync::Semaphore>,
+    inbox: &crate::Inbox,
+) -> PushConsumer {
+    let (permits, seen) = (Arc::clone(permits), inbox.clone());
+    let listener = move |batch: Vec<ReceivedMessage>| {
+        seen.put(&batch);
+        let permits = Arc::clone(&permits);
+        async move {
+            permits.acquire().await.unwrap().forget();
+            Outcome::Consumed
+        }
+    };
+    client.push_consumer(from_first("g")).subscribe("T", "*").start_in_order(listener).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_queue_that_somebody_else_took_is_left_and_taken_up_again_where_he_came_to() {
+    let cluster = Cluster::start(&["a"], &[("T", 1)]).await;
+    (0..6).for_each(|n| _ = cluster.store("a", "T", 0, &format!("m{n}"), ""));
+    let client = crate::client(&cluster).await;
+    let (permits, inbox) = (Arc::new(tokio::sync::Semaphore::new(1)), crate::Inbox::default());
+    let consumer = in_order_with_permits(&client, &permits, &inbox).await;
+    cluster.until("the second is under way", |_| inbox.len() == 2).await;
+    // The broker starts again, and another member asks before this one does.
+    cluster.with(|state| state.locked_by_another = true);
+    let asked = cluster.count("a", cluster::LOCK);
+    let said = |cluster: &Cluster| cluster.count("a", cluster::LOCK) + cluster.count("a", cluster::PULL);
+    let before = said(&cluster);
+    cluster.cut("a");
+    cluster.until("it knows that the broker was away", |cluster| said(cluster) > before).await;
+    permits.add_permits(10);
+    cluster.until("it asks again", |cluster| cluster.count("a", cluster::LOCK) > asked + 1).await;
+    assert_eq!(inbox.len(), 2, "nothing begins without the lock");
+    // The other consumes two more, says so and leaves.
+    cluster.commit("g", "a", "T", 0, 4);
+    cluster.with(|state| state.locked_by_another = false);
+    cluster.until("the rest", |_| inbox.len() == 4).await;
+    tokio::time::timeout(SOON, consumer.shutdown()).await.unwrap().unwrap();
+    assert_eq!(inbox.all(), ["m0", "m1", "m4", "m5"].map(str::to_owned));
+    assert_eq!(cluster.committed("g", "a", "T", 0), Some(6));
+}
+
+#[tokio::test]
+async fn a_lock_that_is_not_renewed_is_lost() {
+    let cluster = Cluster::start(&["a"], &[("T", 1)]).await;
+    (0..3).for_each(|n| _ = cluster.store("a", "T", 0, &format!("m{n}"), ""));
+    let client = crate::client(&cluster).await;
+    let (permits, inbox) = (Arc::new(tokio::sync::Semaphore::new(0)), crate::Inbox::default());
+    let consumer = in_order_with_permits(&client, &permits, &inbox).await;
+    cluster.until("the first is under way", |_| inbox.len() == 1).await;
+    cluster.with(|state| state.locked_by_another = true);
+    let asked = cluster.count("a", cluster::LOCK);
+    // Locks are renewed every twenty seconds.
+    until("it is renewed in vain", async || cluster.count("a", cluster::LOCK) > asked).await;
+    permits.add_permits(10);
+    let asked = cluster.count("a", cluster::LOCK);
+    cluster.until("it asks again", |cluster| cluster.count("a", cluster::LOCK) > asked + 1).await;
+    assert_eq!(inbox.len(), 1, "nothing begins without the lock");
+    cluster.with(|state| state.locked_by_another = false);
+    cluster.until("all", |_| inbox.set() == bodies(0..3)).await;
+    tokio::time::timeout(SOON, consumer.shutdown()).await.unwrap().unwrap();
+}

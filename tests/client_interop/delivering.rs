@@ -22,6 +22,9 @@ pub fn add(cases: &mut Cases) {
     cases.add("delivering: transactions that are committed, rolled back and asked about", transactions);
     cases.add("delivering: failed by ours, consumed by Java", retried_by_java);
     cases.add("delivering: a transaction of ours, received by Java", committed_for_java);
+    cases.add("delivering: sent by Java, given back by ours, then by Java, consumed by ours", given_back_by_both);
+    cases.add("delivering: a transaction of ours, asked about at Java's producer", asked_at_java);
+    cases.add("delivering: a transaction of Java's, asked about at our producer", asked_at_ours);
 }
 
 fn from_first(group: &str) -> PushOptions {
@@ -258,5 +261,105 @@ async fn committed_for_java(world: Arc<World>) {
     assert_eq!(ledger.bodies(), ["commit", "commit last"].map(str::to_owned).into());
     java.stop().await;
     producer.shutdown().await.unwrap();
+    client.shutdown().await;
+}
+
+/// Bodies, and how often each had come before.
+type Seen = Arc<Mutex<Vec<(String, i32)>>>;
+
+/// A consumer of ours that gives back what came less often before.
+async fn giving_back(world: &World, group: &str, topic: &str, until_times: i32) -> (Client, PushConsumer, Seen) {
+    let (client, seen) = (world.another().await, Seen::default());
+    let (all, of_topic) = (Arc::clone(&seen), topic.to_owned());
+    let listener = move |batch: Vec<ReceivedMessage>| {
+        let [message] = &batch[..] else { panic!("one at a time") };
+        assert_eq!(message.topic(), of_topic);
+        all.lock().unwrap().push((text(message), message.reconsume_times));
+        let outcome = if message.reconsume_times < until_times { Outcome::LaterAt(2) } else { Outcome::Consumed };
+        async move { outcome }
+    };
+    let consumer = client.push_consumer(from_first(group)).subscribe(topic, "*").start(listener).await.unwrap();
+    (client, consumer, seen)
+}
+
+async fn given_back_by_both(world: Arc<World>) {
+    const COUNT: usize = 5;
+    let (topic, group) = (world.topic("byboth", 1).await, name("byboth"));
+    let retry_topic = format!("%RETRY%{group}");
+    let in_retry_topic = async |count: usize| {
+        let status = async || world.admin.topic_status(&retry_topic).await;
+        let enough = async || status().await.is_ok_and(|status| status.messages() >= count as i64);
+        until("all came to the retry topic", enough).await;
+    };
+    let came = |seen: &Seen, times: i32| {
+        let seen = seen.lock().unwrap();
+        let bodies = seen.iter().filter(|(_, of)| *of >= times).map(|(body, _)| body.clone());
+        bodies.collect::<BTreeSet<_>>() == numbered(0..COUNT).collect()
+    };
+    let mut sender = Java::sender(&world, &name("sender"), &topic, Arc::default()).await;
+    for body in numbered(0..COUNT) {
+        sender.send("plain", &body).await;
+    }
+    sender.stop().await;
+    let (client, consumer, seen) = giving_back(&world, &group, &topic, i32::MAX).await;
+    until("all came to us", async || came(&seen, 0)).await;
+    consumer.shutdown().await.unwrap();
+    client.shutdown().await;
+    let by_us = seen.lock().unwrap().len();
+    in_retry_topic(by_us).await;
+    let ledger = Arc::<Ledger>::default();
+    let java = Java::refusing_member(&world, &group, &topic, Arc::clone(&ledger)).await;
+    until("all came to Java", async || ledger.has(COUNT)).await;
+    in_retry_topic(by_us + COUNT).await;
+    java.kill();
+    let (client, consumer, seen) = giving_back(&world, &group, &topic, 2).await;
+    until("all came to us again", async || came(&seen, 2)).await;
+    consumer.shutdown().await.unwrap();
+    client.shutdown().await;
+}
+
+/// The broker asks about what is older than six seconds, when it looks: every 30 seconds.
+const ASKED_WITHIN: Duration = Duration::from_secs(100);
+
+async fn asked_about(ledger: &Ledger, bodies: [&str; 2]) {
+    let begun = Instant::now();
+    while !bodies.iter().all(|body| ledger.bodies().contains(*body)) {
+        assert!(begun.elapsed() < ASKED_WITHIN, "nobody asks: {:?}", ledger.bodies());
+        tokio::time::sleep(crate::LOOK_AGAIN).await;
+    }
+}
+
+async fn asked_at_java(world: Arc<World>) {
+    let (topic, group) = (world.topic("atjava", 1).await, name("atjava"));
+    let (client, asked) = (world.another().await, Arc::<Ledger>::default());
+    let ours = client.transactional_producer_with(patient(&group), Obedient::default()).await.unwrap();
+    for body in ["unknown - yes", "unknown - no"] {
+        ours.send(Message::new(&topic, body)).await.unwrap();
+    }
+    ours.shutdown().await.unwrap();
+    client.shutdown().await;
+    let mut java = Java::sender(&world, &group, &topic, Arc::clone(&asked)).await;
+    // A client tells brokers of a producer once it knows one from a route.
+    java.send("plain", "hello").await;
+    asked_about(&asked, ["unknown - yes", "unknown - no"]).await;
+    let all: BTreeSet<_> = world.read(&topic, 2).await.iter().map(text).collect();
+    assert_eq!(all, ["hello", "unknown - yes"].map(str::to_owned).into());
+    java.stop().await;
+}
+
+async fn asked_at_ours(world: Arc<World>) {
+    let (topic, group) = (world.topic("atours", 1).await, name("atours"));
+    let mut java = Java::sender(&world, &group, &topic, Arc::default()).await;
+    for body in ["unknown commit", "unknown rollback"] {
+        java.send("half", body).await;
+    }
+    java.stop().await;
+    let (client, listener) = (world.another().await, Obedient::default());
+    let heir = client.transactional_producer_with(patient(&group), listener.clone()).await.unwrap();
+    heir.answer_for(&topic).await.unwrap();
+    asked_about(&listener.0, ["unknown commit", "unknown rollback"]).await;
+    let all: BTreeSet<_> = world.read(&topic, 1).await.iter().map(text).collect();
+    assert_eq!(all, ["unknown commit".to_owned()].into());
+    heir.shutdown().await.unwrap();
     client.shutdown().await;
 }

@@ -1,4 +1,4 @@
-//! A push consumer of RocketMQ's Java client, in a process of its own.
+//! A push consumer or a producer of RocketMQ's Java client, in a process of its own.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -24,15 +24,33 @@ impl Java {
     /// Starts a member of `group` that consumes `topic` from its first message on, and waits until it has joined. What
     /// it gets is in the ledger.
     pub async fn member(world: &World, group: &str, topic: &str, ledger: Arc<Ledger>) -> Self {
+        // Apache's broker refuses Java's pulls after a rebalance until a heartbeat has told it; Java sends one in 30 s.
+        let more: &[&str] = if world.is_apache { &["1000"] } else { &[] };
+        Self::start(world, "interop.Member", (group, topic), more, ledger).await
+    }
+
+    /// The same, and it gives back all that it gets.
+    pub async fn refusing_member(world: &World, group: &str, topic: &str, ledger: Arc<Ledger>) -> Self {
+        Self::start(world, "interop.Member", (group, topic), &["1000", "refuse"], ledger).await
+    }
+
+    /// Starts a producer of `group` for `topic`. What it is asked about is in the ledger; it commits what ends with `yes`.
+    pub async fn sender(world: &World, group: &str, topic: &str, ledger: Arc<Ledger>) -> Self {
+        Self::start(world, "interop.Sender", (group, topic), &[], ledger).await
+    }
+
+    async fn start(
+        world: &World,
+        class: &str,
+        (group, topic): (&str, &str),
+        more: &[&str],
+        ledger: Arc<Ledger>,
+    ) -> Self {
         let words = std::env::var("INTEROP_JAVA").expect("INTEROP_JAVA holds the words that start Java");
         let mut words = words.split_whitespace();
         let mut command = Command::new(words.next().expect("INTEROP_JAVA names a program"));
         let member = name("java");
-        command.args(words).args(["interop.Member", &world.name_server, group, topic, &member]);
-        if world.is_apache {
-            // Its broker refuses Java's pulls after a rebalance until a heartbeat has told it; Java sends one in 30 s.
-            command.arg("1000");
-        }
+        command.args(words).args([class, &world.name_server, group, topic, &member]).args(more);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Java starts");
         let orders = process.stdin.take().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -42,6 +60,8 @@ impl Java {
                 if let Some(body) = line.strip_prefix("got ") {
                     let body = BASE64_STANDARD.decode(body).expect("Java prints Base64");
                     ledger.write(&member, String::from_utf8_lossy(&body).into_owned());
+                } else if let Some(body) = line.strip_prefix("asked ") {
+                    ledger.write(&member, body.to_owned());
                 } else if answer.send(line).is_err() {
                     return;
                 }
@@ -50,6 +70,12 @@ impl Java {
         let mut java = Self { process, orders, answers };
         assert_eq!(java.answer().await, "ready");
         java
+    }
+
+    /// Has a producer send this, `plain` or `half`.
+    pub async fn send(&mut self, kind: &str, body: &str) {
+        self.orders.write_all(format!("{kind} {body}\n").as_bytes()).unwrap();
+        assert_eq!(self.answer().await, "sent");
     }
 
     async fn answer(&mut self) -> String {

@@ -68,7 +68,14 @@ impl Server {
 
     /// A broker with actors of the test's own.
     pub async fn start_with_additions(additions: Additions, change: impl FnOnce(&mut BrokerConfig)) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_with_additions_in(tempfile::tempdir().unwrap(), additions, change).await
+    }
+
+    pub async fn start_with_additions_in(
+        directory: TempDir,
+        additions: Additions,
+        change: impl FnOnce(&mut BrokerConfig),
+    ) -> Self {
         let config = Self::config(&directory, change);
         let broker = Broker::start_on(Disk::default(), config, (1, additions), &panicking()).await.unwrap();
         Self { broker, directory }

@@ -1,10 +1,11 @@
-//! When a table goes to its file: soon after a change, at most once each interval, and before its owner stops.
+//! When a table goes to its file: soon after a change, at most once each interval; at once where somebody waits for it; and
+//! before its owner stops.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 
 use crate::store::table::{TableError, TableFile};
@@ -23,16 +24,34 @@ pub(in crate::actors) trait Persistent: Actor<Context = Context<Self>> {
     fn encode(&self) -> Encode;
 }
 
+/// The table was not saved; the log says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the table could not be saved")]
+pub(in crate::actors) struct Unsaved;
+
 /// The file of a table and how far it is behind.
 #[derive(Debug)]
 pub(in crate::actors) struct Snapshot {
     /// Locked while a write is under way, so that two never meet.
-    file: Arc<Mutex<TableFile>>,
+    file: Arc<Mutex<Written>>,
     name: String,
     interval: Duration,
-    /// The next write does not begin before.
+    /// The next write does not begin before, unless somebody waits for it.
     not_before: Instant,
     state: State,
+    /// Set while the next write is due.
+    timer: Option<SpawnHandle>,
+    /// Of those who wait for the next write.
+    waiting: Vec<oneshot::Sender<()>>,
+    /// How often the table was taken to be written.
+    taken: u64,
+}
+
+/// The file and which taking of the table it holds. What was taken earlier but comes later is not written.
+#[derive(Debug)]
+struct Written {
+    file: TableFile,
+    taken: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +69,13 @@ impl Snapshot {
     pub(in crate::actors) fn new(file: TableFile, interval: Duration, first: Duration) -> Self {
         Self {
             name: file.path().display().to_string(),
-            file: Arc::new(Mutex::new(file)),
+            file: Arc::new(Mutex::new(Written { file, taken: 0 })),
             interval,
             not_before: Instant::now() + first,
             state: State::Clean,
+            timer: None,
+            waiting: Vec::new(),
+            taken: 0,
         }
     }
 }
@@ -67,24 +89,69 @@ pub(in crate::actors) fn changed<A: Persistent>(owner: &mut A, context: &mut Con
         State::Clean => {
             snapshot.state = State::Due;
             let wait = snapshot.not_before.saturating_duration_since(Instant::now());
-            context.run_later(wait, begin);
+            snapshot.timer = Some(context.run_later(wait, begin));
         }
     }
 }
 
-fn begin<A: Persistent>(owner: &mut A, context: &mut Context<A>) {
-    let encode = owner.encode();
+/// Has the table written whatever the interval; the future ends when the file holds it as it was at the call. Those who ask
+/// while a write is under way share the next one.
+pub(in crate::actors) fn saved<A: Persistent>(
+    owner: &mut A,
+    context: &mut Context<A>,
+) -> impl Future<Output = Result<(), Unsaved>> + use<A> {
+    let (done, is_done) = oneshot::channel();
     let snapshot = owner.snapshot();
-    snapshot.state = State::Writing;
-    let write = write(Arc::clone(&snapshot.file), encode).into_actor(owner).map(finished);
-    context.spawn(write);
+    snapshot.waiting.push(done);
+    match snapshot.state {
+        State::Writing | State::WritingStale => snapshot.state = State::WritingStale,
+        // The first who waits has it begin; by then the others of the mailbox are there, too.
+        State::Clean | State::Due if snapshot.waiting.len() == 1 => begin_soon(owner, context),
+        State::Clean | State::Due => {}
+    }
+    async move { is_done.await.map_err(|_| Unsaved) }
 }
 
-fn finished<A: Persistent>(result: Result<(), TableError>, owner: &mut A, context: &mut Context<A>) {
+/// Whether the file holds the table as it is.
+pub(in crate::actors) fn is_saved<A: Persistent>(owner: &mut A) -> bool {
+    owner.snapshot().state == State::Clean
+}
+
+fn begin_soon<A: Persistent>(owner: &mut A, context: &mut Context<A>) {
+    let snapshot = owner.snapshot();
+    snapshot.state = State::Due;
+    if let Some(timer) = snapshot.timer.take() {
+        context.cancel_future(timer);
+    }
+    context.spawn(async {}.into_actor(owner).map(|(), owner, context| begin(owner, context)));
+}
+
+fn begin<A: Persistent>(owner: &mut A, context: &mut Context<A>) {
+    let write = write(owner);
+    let snapshot = owner.snapshot();
+    snapshot.state = State::Writing;
+    snapshot.timer = None;
+    let waiting = std::mem::take(&mut snapshot.waiting);
+    let finished = |result, owner: &mut A, context: &mut Context<A>| finished(result, waiting, owner, context);
+    context.spawn(write.into_actor(owner).map(finished));
+}
+
+fn finished<A: Persistent>(
+    result: Result<(), TableError>,
+    waiting: Vec<oneshot::Sender<()>>,
+    owner: &mut A,
+    context: &mut Context<A>,
+) {
     let snapshot = owner.snapshot();
     let again = snapshot.state == State::WritingStale || result.is_err();
     let pause = match result {
-        Ok(()) => snapshot.interval,
+        Ok(()) => {
+            for done in waiting {
+                // One who does not wait any more need not know.
+                let _ = done.send(());
+            }
+            snapshot.interval
+        }
         Err(error) => {
             tracing::error!(%error, "a table was not saved; trying again");
             RETRY_INTERVAL.max(snapshot.interval)
@@ -92,7 +159,9 @@ fn finished<A: Persistent>(result: Result<(), TableError>, owner: &mut A, contex
     };
     snapshot.not_before = Instant::now() + pause;
     snapshot.state = State::Clean;
-    if again {
+    if !snapshot.waiting.is_empty() {
+        begin_soon(owner, context);
+    } else if again {
         changed(owner, context);
     }
 }
@@ -114,13 +183,29 @@ pub(in crate::actors) fn finish<A: Persistent>(owner: &mut A) -> ResponseFuture<
 
 /// Writes the table as it is now, whatever the interval.
 pub(in crate::actors) fn save_now<A: Persistent>(owner: &mut A) -> ResponseFuture<Result<(), TableError>> {
-    let encode = owner.encode();
-    Box::pin(write(Arc::clone(&owner.snapshot().file), encode))
+    Box::pin(write(owner))
 }
 
-async fn write(file: Arc<Mutex<TableFile>>, encode: Encode) -> Result<(), TableError> {
-    let file = file.lock_owned().await;
-    let path = file.path().to_owned();
-    let failed = |error| TableError::Disk { action: "encoding", path, source: std::io::Error::other(error) };
-    tokio::task::spawn_blocking(move || file.save(&encode())).await.unwrap_or_else(|error| Err(failed(error)))
+/// Takes the table now; the future writes it.
+fn write<A: Persistent>(owner: &mut A) -> impl Future<Output = Result<(), TableError>> + use<A> {
+    let encode = owner.encode();
+    let snapshot = owner.snapshot();
+    snapshot.taken += 1;
+    let (taken, file) = (snapshot.taken, Arc::clone(&snapshot.file));
+    async move {
+        let mut written = file.lock_owned().await;
+        if written.taken > taken {
+            return Ok(());
+        }
+        let path = written.file.path().to_owned();
+        let save = move || {
+            let saved = written.file.save(&encode());
+            if saved.is_ok() {
+                written.taken = taken;
+            }
+            saved
+        };
+        let failed = |error| TableError::Disk { action: "encoding", path, source: std::io::Error::other(error) };
+        tokio::task::spawn_blocking(save).await.unwrap_or_else(|error| Err(failed(error)))
+    }
 }

@@ -8,7 +8,8 @@
 //!
 //! Invariants: queue numbers are dense from 0, one for each queue of each incarnation of a topic, never given twice; a
 //! queue keeps its number while its topic lives, also when the topic shrinks and grows again; a topic is not made again
-//! before the queues of its last incarnation are gone; the file follows a change within a second.
+//! before the queues of its last incarnation are gone; whoever makes, changes or deletes a topic is answered when the file
+//! says so; it follows other changes within a second.
 
 mod attributes;
 mod file;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
+use futures_util::future::join;
 
 pub use self::attributes::parse_changes;
 use self::messages::Announced;
@@ -66,6 +68,8 @@ pub struct Topics {
     log: LogDoors,
     offsets: Door<Offsets>,
     registration: Option<Recipient<TopicsChanged>>,
+    /// What was published may not be in the file.
+    is_rebuilt: bool,
 }
 
 impl Topics {
@@ -84,12 +88,13 @@ impl Topics {
         let path = settings.store.data_dir.join("config").join("topics.json");
         let file = TableFile::new(&path);
         let (version, stored) = file.load(file::decode)?.unwrap_or_default();
-        if table.is_empty() {
+        let is_rebuilt = !table.is_empty();
+        if !is_rebuilt {
             fill(&table, system::topics(&settings), stored, &path)?;
         }
         let snapshot = Snapshot::new(file, SAVE_INTERVAL, Duration::ZERO);
         let dying = HashSet::new();
-        Ok(Self { config, table, version, snapshot, dying, log, offsets, registration: None })
+        Ok(Self { config, table, version, snapshot, dying, log, offsets, registration: None, is_rebuilt })
     }
 
     fn create_at_send(&mut self, wish: &CreateAtSend) -> Result<TopicConfig, TopicError> {
@@ -159,10 +164,34 @@ impl Topics {
         tracing::info!(%topic, queues = config.queues(), perm = config.perm, "made a topic");
         let published = self.publish(vec![config], context);
         let entry = self.table.get(&topic).ok_or(TopicError::BeingDeleted { topic });
-        match published {
-            Ok((_, Some(announced))) => Box::pin(announced.then(entry)),
-            Ok((_, None)) => Box::pin(ready(entry)),
-            Err(error) => Box::pin(ready(Err(error))),
+        match (published, entry) {
+            (Ok((_, announced)), Ok(entry)) => self.listed(entry, announced, context),
+            (Err(error), _) | (_, Err(error)) => Box::pin(ready(Err(error))),
+        }
+    }
+
+    /// Answers with `entry` when it is in the file and announced.
+    fn listed(
+        &mut self,
+        entry: Arc<TopicEntry>,
+        announced: Option<Announced>,
+        context: &mut Context<Self>,
+    ) -> ResponseFuture<Result<Arc<TopicEntry>, TopicError>> {
+        let saved = self.saved(vec![entry.clone()], context);
+        Box::pin(async move { join(saved, told(announced)).await.0.map(|()| entry) })
+    }
+
+    /// Ends when the file holds all topics as they are now, those of `entries` for the first time.
+    fn saved(
+        &mut self,
+        entries: Vec<Arc<TopicEntry>>,
+        context: &mut Context<Self>,
+    ) -> impl Future<Output = Result<(), TopicError>> + use<> {
+        let saved = snapshot::saved(self, context);
+        async move {
+            saved.await.map_err(|_| TopicError::Unsaved)?;
+            entries.iter().for_each(|entry| entry.note_listed());
+            Ok(())
         }
     }
 
@@ -181,15 +210,19 @@ impl Topics {
         &mut self,
         topics: Vec<TopicConfig>,
         context: &mut Context<Self>,
-    ) -> Result<Option<Announced>, TopicError> {
+    ) -> Result<ResponseFuture<Result<(), TopicError>>, TopicError> {
         let mut seen = HashSet::new();
         let last_of_each = topics.into_iter().rev().filter(|config| seen.insert(config.topic.clone()));
         let configs: Result<Vec<_>, _> = last_of_each.map(|config| self.altered(config)).collect();
         let (changed, announced) = self.publish(configs?, context)?;
-        for entry in changed {
+        for entry in &changed {
             tracing::info!(topic = %entry.config.topic, config = ?entry.config, "made or changed a topic");
         }
-        Ok(announced)
+        if snapshot::is_saved(self) {
+            return Ok(Box::pin(ready(Ok(()))));
+        }
+        let saved = self.saved(changed, context);
+        Ok(Box::pin(async move { join(saved, told(announced)).await.0 }))
     }
 
     fn delete(&mut self, topic: Topic, context: &mut Context<Self>) -> ResponseActFuture<Self, Result<(), QueueError>> {
@@ -205,7 +238,7 @@ impl Topics {
         let (done, answer) = tokio::sync::oneshot::channel();
         let name = topic.clone();
         // A crash right after the answer must not bring the topic back.
-        let saved = snapshot::save_now(self);
+        let saved = snapshot::saved(self, context);
         let work = async move {
             let forgotten = offsets.ask(ForgetTopic { topic: name.clone() }).await;
             let deleted = log.delete_topic(&name, slots).await;
@@ -218,6 +251,13 @@ impl Topics {
             let _ = done.send(result);
         }));
         Box::pin(async move { answer.await.unwrap_or(Err(QueueError::Unavailable)) }.into_actor(self))
+    }
+}
+
+/// Ends when a change is announced, where one is.
+async fn told(announced: Option<Announced>) {
+    if let Some(announced) = announced {
+        announced.then(()).await;
     }
 }
 
@@ -239,13 +279,19 @@ fn fill(
         return Err(CatalogError::TooMuch { path: path.to_owned(), reason });
     }
     for config in all {
-        table.publish(config);
+        table.publish(config).note_listed();
     }
     Ok(())
 }
 
 impl Actor for Topics {
     type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        if self.is_rebuilt {
+            snapshot::changed(self, context);
+        }
+    }
 }
 
 impl Persistent for Topics {
@@ -254,7 +300,7 @@ impl Persistent for Topics {
     }
 
     fn encode(&self) -> Encode {
-        let (version, topics) = (self.version, self.table.all());
+        let (version, topics) = (self.version, self.table.unordered());
         Box::new(move || file::encode(version, &topics))
     }
 }
@@ -263,8 +309,10 @@ impl Handler<CreateAtSend> for Topics {
     type Result = ResponseFuture<Result<Arc<TopicEntry>, TopicError>>;
 
     fn handle(&mut self, wish: CreateAtSend, context: &mut Context<Self>) -> Self::Result {
-        if let Some(entry) = self.table.get(&wish.topic) {
-            return Box::pin(ready(Ok(entry)));
+        match self.table.get(&wish.topic) {
+            Some(entry) if entry.is_listed() => return Box::pin(ready(Ok(entry))),
+            Some(entry) => return self.listed(entry, None, context),
+            None => {}
         }
         match self.create_at_send(&wish) {
             Ok(config) => self.publish_one(config, context),
@@ -282,7 +330,8 @@ impl Handler<EnsureTopic> for Topics {
             Some(entry) if wish.config.order && !entry.config.order => {
                 self.publish_one(TopicConfig { order: true, ..entry.config.clone() }, context)
             }
-            Some(entry) => Box::pin(ready(Ok(entry))),
+            Some(entry) if entry.is_listed() => Box::pin(ready(Ok(entry))),
+            Some(entry) => self.listed(entry, None, context),
         }
     }
 }
@@ -291,11 +340,7 @@ impl Handler<UpdateTopics> for Topics {
     type Result = ResponseFuture<Result<(), TopicError>>;
 
     fn handle(&mut self, wish: UpdateTopics, context: &mut Context<Self>) -> Self::Result {
-        match self.update(wish.topics, context) {
-            Ok(Some(announced)) => Box::pin(announced.then(Ok(()))),
-            Ok(None) => Box::pin(ready(Ok(()))),
-            Err(error) => Box::pin(ready(Err(error))),
-        }
+        self.update(wish.topics, context).unwrap_or_else(|error| Box::pin(ready(Err(error))))
     }
 }
 

@@ -30,9 +30,10 @@ impl From<TopicError> for Refusal {
             TopicError::NotInheritable { .. } => ResponseCode::TopicNotExist,
             TopicError::BeingDeleted { .. } => ResponseCode::ServiceNotAvailable,
             TopicError::TooManyQueues { .. } => ResponseCode::InvalidParameter,
-            TopicError::TooManyTopics { .. } | TopicError::OutOfSlots { .. } | TopicError::Attribute(_) => {
-                ResponseCode::SystemError
-            }
+            TopicError::TooManyTopics { .. }
+            | TopicError::OutOfSlots { .. }
+            | TopicError::Unsaved
+            | TopicError::Attribute(_) => ResponseCode::SystemError,
         };
         Refusal::new(code, error.to_string())
     }

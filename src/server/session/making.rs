@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{Answered, Call, Desk, Resume, Session};
 use crate::actors::catalog::groups::EnsureGroup;
-use crate::actors::catalog::topics::{CreateAtSend, EnsureTopic, TopicConfig};
+use crate::actors::catalog::topics::{CreateAtSend, EnsureTopic, TopicConfig, TopicError};
 use crate::protocol::code::ResponseCode;
 use crate::protocol::names::{Group, Topic};
 use crate::server::requests::Refusal;
@@ -82,6 +82,7 @@ impl Session {
             };
             match made {
                 Ok(Ok(_)) => Ok(()),
+                Ok(Err(error @ TopicError::Unsaved)) => Err(error.into()),
                 Ok(Err(error)) => Err(Refusal::new(ResponseCode::TopicNotExist.number(), error.to_string())),
                 Err(error) => Err(Refusal::new(ResponseCode::ServiceNotAvailable.number(), error.to_string())),
             }

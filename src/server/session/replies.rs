@@ -99,7 +99,7 @@ impl Session {
             let remark = "[OVERLOAD]system busy, start flow control for a while";
             return Err(Refusal::new(ResponseCode::SystemBusy.number(), remark));
         }
-        match desk.doors.topics.table.get(&send.topic) {
+        match desk.doors.topics.table.get(&send.topic).filter(|entry| entry.is_listed()) {
             Some(_) if !desk.doors.extensions.interceptors.is_empty() => {
                 self.credit.intercepted.gather((call, &send), body, bytes);
                 Ok(())

@@ -31,14 +31,18 @@ pub enum TopicError {
     TooManyTopics { topics: usize },
     #[error("this broker gave out {slots} queue numbers since it started, at most {SLOTS_MAX} are allowed")]
     OutOfSlots { slots: u32 },
+    /// It would not outlive a crash.
+    #[error("the list of topics could not be saved, see the broker's log; ask again")]
+    Unsaved,
     /// RocketMQ's remark about an attribute.
     #[error("{0}")]
     Attribute(String),
 }
 
 /// From a session that was asked to send to a topic that is not there: make it by the rule of the default topic.
-/// Answers with the entry that is there already when another was faster. A new topic's answer comes when the name servers
-/// know it, or [`ANNOUNCING_MAX`] is over: so the one who asked finds its route.
+/// Answers with the entry that is there already when another was faster. A new topic's answer comes when it is in the file,
+/// so that no crash takes it back, and when the name servers know it, or [`ANNOUNCING_MAX`] is over: so the one who asked
+/// finds its route.
 #[derive(Message, Debug)]
 #[rtype(result = "Result<Arc<TopicEntry>, TopicError>")]
 pub struct CreateAtSend {

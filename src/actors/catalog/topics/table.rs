@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 
@@ -108,6 +108,8 @@ pub struct TopicEntry {
     spare: Box<[QueueSlot]>,
     /// What the topic takes, counted by whoever stores for it; shared by all its entries.
     pub counters: Arc<TopicCounters>,
+    /// The file has the topic; shared by all its entries.
+    listed: Arc<AtomicBool>,
     /// Hash of `topic#`, with which the hashes of its messages' keys begin.
     pub key_prefix: i32,
 }
@@ -134,6 +136,18 @@ impl TopicEntry {
     pub fn slot_with_files(&self, queue: QueueId) -> Option<QueueSlot> {
         let spare = (queue as usize).checked_sub(self.slots.len());
         self.slot(queue).or_else(|| self.spare.get(spare?).copied())
+    }
+
+    /// The topic is there after a crash, too. Until it is, what is sent to it waits for its owner.
+    #[inline]
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
+    }
+
+    /// The owner's: the file has the topic.
+    pub(super) fn note_listed(&self) {
+        self.listed.store(true, Ordering::Release);
     }
 
     /// The numbers of all queues that have files, also of those that the topic lost when it shrank.
@@ -191,9 +205,14 @@ impl TopicTable {
     /// The entries of all topics, by rising name.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<TopicEntry>> {
-        let mut all: Vec<_> = self.entries.iter().map(|entry| Arc::clone(&entry)).collect();
+        let mut all = self.unordered();
         all.sort_unstable_by(|a, b| a.config.topic.cmp(&b.config.topic));
         all
+    }
+
+    /// The entries of all topics, in no order.
+    pub(super) fn unordered(&self) -> Vec<Arc<TopicEntry>> {
+        self.entries.iter().map(|entry| Arc::clone(&entry)).collect()
     }
 
     /// Those that took messages, in no order.
@@ -215,6 +234,7 @@ impl TopicTable {
     pub(super) fn publish(&self, config: TopicConfig) -> Arc<TopicEntry> {
         let old = self.get(&config.topic);
         let counters = old.as_ref().map(|old| Arc::clone(&old.counters)).unwrap_or_default();
+        let listed = old.as_ref().map(|old| Arc::clone(&old.listed)).unwrap_or_default();
         let mut slots = old.map_or(Vec::new(), |old| old.all_slots());
         let queues = config.queues() as usize;
         let missing = queues.saturating_sub(slots.len()) as u32;
@@ -223,7 +243,8 @@ impl TopicTable {
         slots.extend((first..first + missing).map(QueueSlot));
         let spare = slots.split_off(queues);
         let key_prefix = hash::hash_from(hash::hash(&config.topic), "#");
-        let entry = Arc::new(TopicEntry { config, slots: slots.into(), spare: spare.into(), counters, key_prefix });
+        let (slots, spare) = (slots.into(), spare.into());
+        let entry = Arc::new(TopicEntry { config, slots, spare, counters, listed, key_prefix });
         self.entries.insert(entry.config.topic.clone(), Arc::clone(&entry));
         self.version.fetch_add(1, Ordering::Release);
         entry

@@ -78,7 +78,10 @@ impl QueueReader {
             }
             match answer {
                 Ok(Ok(Some(lease))) => reader.locked(lease, ctx),
-                Ok(Ok(None)) => drop(ctx.run_later(LOCK_AGAIN, Self::lock)),
+                Ok(Ok(None)) => {
+                    reader.lost();
+                    ctx.run_later(LOCK_AGAIN, Self::lock);
+                }
                 Ok(Err(error)) => {
                     tracing::debug!(queue = %reader.reading.queue, %error, "not locked");
                     ctx.run_later(AFTER_ERROR, Self::lock);
@@ -101,9 +104,9 @@ impl QueueReader {
         self.next_turn(ctx);
     }
 
-    /// Somebody else may have the queue: what was read of it is theirs, and so is how far it is consumed.
-    fn lost(&mut self, ctx: &mut Context<Self>) {
-        let Some(in_order) = &mut self.in_order else {
+    /// Somebody else has the queue: what was read of it is theirs, and so is how far it is consumed.
+    fn lost(&mut self) {
+        let Some(in_order) = self.in_order.as_mut().filter(|in_order| in_order.had_lock()) else {
             return;
         };
         tracing::warn!(queue = %self.reading.queue, "the lock of the queue is lost");
@@ -115,7 +118,6 @@ impl QueueReader {
         self.pulling = false;
         self.backlog = None;
         self.reading.progress.forget();
-        self.lock(ctx);
     }
 
     /// Hands the next batch to a listener, if none has one and the queue is ours.
@@ -200,7 +202,10 @@ impl Handler<Renewed> for QueueReader {
     fn handle(&mut self, Renewed(lease): Renewed, ctx: &mut Context<Self>) {
         match lease {
             Some(lease) => self.locked(lease, ctx),
-            None if self.in_order.as_ref().is_some_and(InOrder::had_lock) => self.lost(ctx),
+            None if self.in_order.as_ref().is_some_and(InOrder::had_lock) => {
+                self.lost();
+                self.lock(ctx);
+            }
             None => {}
         }
     }

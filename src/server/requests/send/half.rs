@@ -4,7 +4,7 @@ use super::{Message, illegal, level, refuse_what_is_not_there};
 use crate::actors::commitlog_writer::{Batch, Token};
 use crate::actors::log::draft::{Draft, QueueCode};
 use crate::actors::log::wall_clock_ms;
-use crate::actors::transactions::records::TRANSACTION_ID;
+use crate::actors::transactions::records::{CHECK_TIMES, PREPARED_QUEUE_OFFSET, TRANSACTION_ID};
 use crate::protocol::code::ResponseCode;
 use crate::protocol::names::HALF_TOPIC;
 use crate::protocol::properties::{self, PAIR_END, PROPERTIES_BYTES_MAX, Seen};
@@ -15,8 +15,10 @@ use crate::server::requests::Refusal;
 const COPIES_ADD_BYTES: usize = 128;
 /// The queue of half messages that all are stored in.
 const HALF_QUEUE: u32 = 0;
-/// Properties that the broker gives every half message.
-const OWN: [&str; 3] = [TRANSACTION_ID, properties::REAL_TOPIC, properties::REAL_QUEUE_ID];
+/// Properties that the broker gives half messages and their copies. Who sends one again that it received does not send what
+/// became of it before.
+const OWN: [&str; 5] =
+    [TRANSACTION_ID, properties::REAL_TOPIC, properties::REAL_QUEUE_ID, CHECK_TIMES, PREPARED_QUEUE_OFFSET];
 
 impl Message<'_> {
     /// Puts the message among the half messages, with the place that it is for in its properties.

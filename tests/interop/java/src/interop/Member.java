@@ -15,7 +15,8 @@ import org.apache.rocketmq.common.message.MessageExt;
  * A push consumer that another program leads: it prints {@code got BODY} (Base64) for each message, and obeys the lines {@code queues}
  * (it prints the numbers of those it pulls from) and {@code stop}.
  *
- * <p>Arguments: name server, group, topic, instance, and perhaps the interval of its heartbeats in ms.
+ * <p>Arguments: name server, group, topic, instance, and perhaps the interval of its heartbeats in ms and {@code refuse}: then it
+ * gives back all that it gets.
  */
 public final class Member {
     private Member() {
@@ -36,12 +37,15 @@ public final class Member {
         if (arguments.length > 4) {
             consumer.setHeartbeatBrokerInterval(Integer.parseInt(arguments[4]));
         }
+        boolean refuses = arguments.length > 5 && arguments[5].equals("refuse");
         consumer.subscribe(topic, "*");
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
             for (MessageExt message : messages) {
                 out.println("got " + Base64.getEncoder().encodeToString(message.getBody()));
             }
-            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+            // Two seconds, however often.
+            context.setDelayLevelWhenNextConsume(2);
+            return refuses ? ConsumeConcurrentlyStatus.RECONSUME_LATER : ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
         });
         consumer.start();
         out.println("ready");
