@@ -1,7 +1,13 @@
 //! One connection.
 //!
+<<<<<<< HEAD
 //! Owns: its socket, with TLS where the peer speaks it, the bytes of an unfinished frame, what is still to be sent, its credit.
 //! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, `Answered` from request handlers, `Push` from
+=======
+//! Owns: its socket, with TLS where the peer speaks it, the bytes of an unfinished frame, what is still to be sent, its
+//! credit, the questions to the client that it has not answered.
+//! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, `Answered` from request handlers, [`Push`] from
+>>>>>>> 43daa66 (Administrators' questions reach consumers, consumers that reset themselves are told, and replies reach who asked)
 //! whoever wants something of the client, `Resume`, `Stop`.
 //! Tells: one `Append` for all sends of a socket read to the writer, pulls to their queues, everything else to a handler.
 //!
@@ -33,6 +39,7 @@ use tokio::net::TcpStream;
 use self::credit::Credit;
 pub use self::desk::{BrokerDesk, Desk};
 use self::outbox::Outbox;
+use self::pushes::Asked;
 pub use self::socket::Arrival;
 use self::socket::Socket;
 use crate::actors::commitlog_writer::{Appended, Batch, Reply};
@@ -131,6 +138,7 @@ pub struct Session {
     codec: Codec,
     heard_at: Instant,
     stage: Stage,
+    asked: Asked,
 }
 
 /// How far a connection is.
@@ -166,6 +174,7 @@ impl Session {
             codec: Codec::Json,
             heard_at: Instant::now(),
             stage: Stage::Open,
+            asked: Asked::default(),
         }
     }
 
@@ -174,6 +183,7 @@ impl Session {
         let frame = Frame::cut(bytes)?;
         let head = frame.head()?;
         if head.is_response() {
+            self.client_answered(&head, frame.body);
             return Ok(());
         }
         let call = Call::of(&head, frame.codec);

@@ -1,8 +1,8 @@
 //! What a broker serves beside sends and pulls: every request code in one table.
 
 use super::{
-    Answer, Refusal, Request, Response, admin, clients, groups, locks, offsets, query, retry, stats, topics,
-    transactions,
+    Answer, Refusal, Request, Response, admin, clients, consumers, groups, locks, offsets, query, replies, retry,
+    stats, topics, transactions,
 };
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::server::doors::BrokerDoors;
@@ -45,17 +45,21 @@ pub async fn serve(doors: &BrokerDoors, request: &Request) -> Answer {
         RequestCode::GetConsumeStats => stats::consumption(doors, request).await,
         RequestCode::DeleteTopicInBroker => topics::delete(doors, request).await,
         RequestCode::InvokeBrokerToResetOffset => offsets::reset(doors, request).await,
+        RequestCode::InvokeBrokerToGetConsumerStatus => consumers::status(doors, request).await,
         RequestCode::UpdateAndCreateSubscriptiongroupList => groups::update_list(doors, request).await,
         RequestCode::QueryTopicConsumeByWho => groups::of_topic(doors, request).await,
         RequestCode::QueryConsumeTimeSpan => stats::time_span(doors, request).await,
         RequestCode::GetSystemTopicListFromBroker => topics::list_system(doors),
         // Queues of topics that are gone, or older than the log, go by themselves.
         RequestCode::CleanExpiredConsumequeue | RequestCode::CleanUnusedTopic => Ok(Response::ok()),
+        RequestCode::GetConsumerRunningInfo => consumers::running_info(doors, request).await,
         RequestCode::QueryCorrectionOffset => offsets::correction(doors, request).await,
+        RequestCode::ConsumeMessageDirectly => consumers::consume_directly(doors, request).await,
         RequestCode::CloneGroupOffset => offsets::clone(doors, request).await,
         RequestCode::ViewBrokerStatsData => stats::figure(doors, request).await,
         RequestCode::GetBrokerConsumeStats => stats::all_consumption(doors, request).await,
         RequestCode::QueryConsumeQueue => query::queue_entries(doors, request).await,
+        RequestCode::SendReplyMessage | RequestCode::SendReplyMessageV2 => replies::send(doors, request).await,
         RequestCode::GetAllProducerInfo => clients::all_producers(doors).await,
         RequestCode::QueryTopicsByConsumer => groups::topics_of(doors, request).await,
         RequestCode::QuerySubscriptionByConsumer => groups::subscription(doors, request),
