@@ -8,7 +8,9 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::brokers::{BeatNow, Brokers, Channels, Connect, Presence, Resubscribe};
+use super::brokers::{AwaitReply, BeatNow, Brokers, Channels, Connect, ForgetReply, Presence, Resubscribe, Serve};
+use super::consume::inquiries::Inquiry;
+use super::consume::received::ReceivedMessage;
 use super::error::ClientError;
 use super::home::Home;
 use super::membership::{Join, Leave};
@@ -128,6 +130,20 @@ impl Hub {
 
     pub(super) async fn leave(&self, leave: Leave) -> Result<(), ClientError> {
         self.brokers.send(leave).await.map_err(|_| ClientError::ShutDown)
+    }
+
+    /// A consumer that joined answers for its group from now on.
+    pub(super) fn serve(&self, group: String, inquiries: Recipient<Inquiry>) {
+        self.brokers.do_send(Serve { group, inquiries });
+    }
+
+    /// Whoever replies to `correlation` is heard at `reply`, until that is forgotten.
+    pub(super) fn await_reply(&self, correlation: String, reply: oneshot::Sender<ReceivedMessage>) {
+        self.brokers.do_send(AwaitReply { correlation, reply });
+    }
+
+    pub(super) fn forget_reply(&self, correlation: String) {
+        self.brokers.do_send(ForgetReply(correlation));
     }
 
     /// A group that nobody waits for is left behind its owner's back.

@@ -120,12 +120,18 @@ impl Message {
         self.wait_for_store
     }
 
+    /// Whether it answers a request of another client.
+    pub(super) fn is_reply(&self) -> bool {
+        self.properties.iter().any(|(name, value)| name == properties::MSG_TYPE && value == properties::REPLY)
+    }
+
     /// Whether the message asks for what a batch cannot hold.
     pub(super) fn fits_batch(&self) -> bool {
         let special = |name: &str| {
             matches!(name, properties::DELAY | properties::TRAN_MSG) || name.starts_with(properties::TIMER_PREFIX)
         };
         self.delay_level == 0
+            && !self.is_reply()
             && !self.properties.iter().any(|(name, _)| special(name))
             && !self.topic.starts_with("%RETRY%")
     }

@@ -36,6 +36,10 @@ pub const CORRELATION_ID: &str = "CORRELATION_ID";
 pub const TTL: &str = "TTL";
 /// Of a reply: when the broker handed it to the client that asked, ms since 1970.
 pub const PUSH_REPLY_TIME: &str = "PUSH_REPLY_TIME";
+/// Of a reply: when it came to the client that asked, ms since 1970.
+pub const ARRIVE_TIME: &str = "ARRIVE_TIME";
+/// Value of [`MSG_TYPE`] of a reply.
+pub const REPLY: &str = "reply";
 pub const INNER_NUM: &str = "INNER_NUM";
 pub const TIMER_PREFIX: &str = "TIMER_";
 /// Each of these asks for a timer.

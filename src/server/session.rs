@@ -1,13 +1,8 @@
 //! One connection.
 //!
-<<<<<<< HEAD
-//! Owns: its socket, with TLS where the peer speaks it, the bytes of an unfinished frame, what is still to be sent, its credit.
-//! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, `Answered` from request handlers, `Push` from
-=======
 //! Owns: its socket, with TLS where the peer speaks it, the bytes of an unfinished frame, what is still to be sent, its
 //! credit, the questions to the client that it has not answered.
-//! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, `Answered` from request handlers, [`Push`] from
->>>>>>> 43daa66 (Administrators' questions reach consumers, consumers that reset themselves are told, and replies reach who asked)
+//! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, `Answered` from request handlers, `Push` from
 //! whoever wants something of the client, `Resume`, `Stop`.
 //! Tells: one `Append` for all sends of a socket read to the writer, pulls to their queues, everything else to a handler.
 //!

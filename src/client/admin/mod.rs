@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+mod asking;
 mod cluster;
 mod connections;
 mod dead_letters;
@@ -35,6 +36,7 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+pub use self::asking::{ConsumeStatus, ConsumedDirectly, ConsumerRunningInfo, ProcessQueueInfo};
 pub use self::cluster::{BrokerPlace, Cluster, Place};
 pub use self::connections::{ConsumerGroup, Member, ProducerMember, Subscribed};
 pub use self::dead_letters::{QueueSpan, Resend};

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use super::checking::check;
 use super::desk::{Desk, Listener};
 use super::handing_back::WayBack;
+use super::inquiries::{Inquiries, Shared, direct};
 use super::local_offsets::{LocalOffsets, path_of};
 use super::push_options::{MessageModel, PushOptions, StartFrom};
 use super::queue_locks::QueueLocks;
@@ -83,7 +84,9 @@ impl PushConsumerBuilder {
         if let Err(error) = agree(&core, &group, &data.subscription_data_set).await {
             tracing::warn!(%error, "a consumer starts all the same");
         }
-        let desk = Desk::open(listener, options.concurrency, &Handle::current());
+        let listener = Arc::new(listener);
+        let direct = direct(Arc::clone(&listener), Handle::current());
+        let desk = Desk::open(Shared(listener), options.concurrency, &Handle::current());
         let topics: Vec<_> = subscriptions.keys().cloned().collect();
         let local = open_local(&core, &options).await?;
         let options = Arc::new(options);
@@ -107,12 +110,14 @@ impl PushConsumerBuilder {
         // Who broadcasts shares with nobody, and has all queues.
         let strategy = if options.broadcasts() { Strategy::Averagely } else { options.strategy.clone() };
         let me = core.client_id.clone();
-        let (shares, rebalance) = core
+        let (hub, of) = (Arc::clone(&core), Arc::clone(&options));
+        let (shares, rebalance, inquiries) = core
             .at_home(move || {
                 let shares = shares.start();
+                let inquiries = Inquiries::new(hub, of, shares.clone(), direct).start();
                 let (survey, consumer) = (shares.clone().recipient(), shares.clone().recipient());
                 let sharing = Sharing { me, strategy, interval: INTERVAL, survey, consumer };
-                (shares, Rebalance::new(sharing).start())
+                (shares, Rebalance::new(sharing).start(), inquiries)
             })
             .await?;
         let consumer = PushConsumer { core, options, desk, shares, rebalance, left: false };
@@ -120,6 +125,7 @@ impl PushConsumerBuilder {
             consumer.abandon();
             return Err(ClientError::GroupTaken { group });
         }
+        consumer.core.serve(group, inquiries.recipient());
         // Brokers must know us before we compute shares, or others count us and we do not.
         consumer.core.beat_now().await?;
         for topic in topics {

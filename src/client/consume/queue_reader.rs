@@ -8,6 +8,7 @@
 //! below every message that is neither consumed nor given back. In order, also: one batch with the listener, and none
 //! without the lock.
 
+mod asked;
 mod in_order;
 
 use std::sync::Arc;
@@ -16,11 +17,14 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
+pub(in crate::client) use self::asked::{Look, Seek};
 use self::in_order::InOrder;
 use super::backlog::Backlog;
 use super::beginning::Beginning;
 use super::desk::{Returned, Returns};
+use super::figures::Figures;
 use super::handing_back::GivenBack;
 use super::pull::{Pull, Pulled};
 use super::received::ReceivedMessage;
@@ -101,6 +105,7 @@ pub(in crate::client) struct QueueReader {
     epoch: u64,
     /// Who waits for our end.
     closing: Vec<oneshot::Sender<()>>,
+    figures: Figures,
 }
 
 /// From the task that gave messages back.
@@ -128,6 +133,7 @@ impl QueueReader {
                 in_order,
                 epoch: 0,
                 closing: Vec::new(),
+                figures: Figures::default(),
             }
         })
     }
@@ -182,6 +188,8 @@ impl QueueReader {
             broker_id: self.broker_id,
         };
         let core = Arc::clone(&self.reading.core);
+        let began = Instant::now();
+        self.figures.pulls();
         let question = async move { pull.ask(&core).await };
         let epoch = self.epoch;
         ctx.spawn(question.into_actor(self).map(move |answer, reader, ctx| {
@@ -190,7 +198,10 @@ impl QueueReader {
             }
             reader.pulling = false;
             match answer {
-                Ok(pulled) => reader.take(pulled, ctx),
+                Ok(pulled) => {
+                    reader.figures.pulled(pulled.messages.len(), began.elapsed());
+                    reader.take(pulled, ctx);
+                }
                 Err(error) => reader.failed(&error, ctx),
             }
         }));
@@ -244,7 +255,14 @@ impl QueueReader {
     }
 
     fn collect(&mut self, ctx: &mut Context<Self>) {
+        let (calls, time) = self.returns.took();
+        self.figures.took(calls, time);
         for (batch, outcome) in self.returns.take() {
+            self.figures.finished(batch.len(), outcome.level().is_none());
+            if self.in_order.as_ref().is_some_and(|in_order| !in_order.counts(self.epoch)) {
+                self.listener_is_free();
+                continue;
+            }
             match outcome.level() {
                 None => self.finish(&batch),
                 Some(_) if self.in_order.is_some() => {

@@ -252,7 +252,11 @@ impl Courier {
 }
 
 fn code_of(parcel: &Parcel) -> i32 {
-    let code = if parcel.batch { RequestCode::SendBatchMessage } else { RequestCode::SendMessageV2 };
+    let code = match (parcel.batch, parcel.reply) {
+        (true, _) => RequestCode::SendBatchMessage,
+        (false, true) => RequestCode::SendReplyMessageV2,
+        (false, false) => RequestCode::SendMessageV2,
+    };
     code.number()
 }
 

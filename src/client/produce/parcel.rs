@@ -33,6 +33,8 @@ pub(in crate::client) struct Parcel {
     pub(in crate::client) flag: i32,
     pub(in crate::client) born_timestamp_ms: i64,
     pub(in crate::client) batch: bool,
+    /// It answers a request of another client.
+    pub(in crate::client) reply: bool,
     /// Unique keys, joined by commas.
     pub(in crate::client) message_id: String,
     pub(in crate::client) retried: Option<Retried>,
@@ -61,6 +63,7 @@ pub(in crate::client) async fn single(
         body,
         sys_flag,
         flag: message.user_flag(),
+        reply: message.is_reply(),
         topic: message.into_topic(),
         born_timestamp_ms: now,
         batch: false,
@@ -174,6 +177,7 @@ pub(in crate::client) fn batch_of(topic: &str, wait: bool, body: Vec<u8>, (ids, 
         flag: 0,
         born_timestamp_ms: now,
         batch: true,
+        reply: false,
         message_id,
         retried: None,
     }

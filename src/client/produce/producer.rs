@@ -1,5 +1,7 @@
 //! Sending messages.
 
+mod requesting;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,6 +44,8 @@ pub struct Producer {
     courier: Arc<Courier>,
     gatherer: Option<Arc<Gatherer>>,
     left: AtomicBool,
+    /// Whether it made itself known to all brokers, for replies may come by way of any.
+    known: AtomicBool,
 }
 
 impl Producer {
@@ -52,7 +56,7 @@ impl Producer {
         let gather = options.gather.clone();
         let courier = Arc::new(Courier::new(core, options));
         let gatherer = gather.map(|gather| Gatherer::new(Arc::clone(&courier), gather));
-        Ok(Self { courier, gatherer, left: AtomicBool::new(false) })
+        Ok(Self { courier, gatherer, left: AtomicBool::new(false), known: AtomicBool::new(false) })
     }
 
     /// Sends one message to any queue of its topic. Dropping the future gives up waiting; the message may arrive.

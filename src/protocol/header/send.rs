@@ -104,6 +104,34 @@ pub struct SendMessageResponse {
     pub recall_handle: Option<String>,
 }
 
+/// Request of PUSH_REPLY_MESSAGE_TO_CLIENT (326): the reply of another client, in the body, for the one that asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplyMessageRequest {
+    pub producer_group: String,
+    pub topic: String,
+    pub queue_id: i32,
+    #[serde(default)]
+    pub sys_flag: i32,
+    /// Milliseconds since 1970, by the clock of the client that replies.
+    #[serde(default)]
+    pub born_timestamp: i64,
+    #[serde(default)]
+    pub flag: i32,
+    #[serde(default)]
+    pub properties: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconsume_times: Option<i32>,
+    /// `ip:port` of the client that replies.
+    #[serde(default)]
+    pub born_host: String,
+    /// `ip:port` of the broker.
+    #[serde(default)]
+    pub store_host: String,
+    #[serde(default)]
+    pub store_timestamp: i64,
+}
+
 /// Request of CONSUMER_SEND_MSG_BACK (36): a consumer hands a failed message back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -53,8 +53,10 @@ impl Handler<Push> for Session {
             tracing::debug!(peer = %self.ends.peer, "a producer that does not read is not asked");
             return;
         }
-        // Codes of the pop family do not fit into a binary header's sixteen bits.
-        let codec = if push.code > i32::from(i16::MAX) { Codec::Json } else { self.codec };
+        // Codes of the pop family do not fit into a binary header's sixteen bits, and the fields of a push are texts,
+        // which MessagePack tells from numbers.
+        let is_text = self.codec != Codec::MessagePack && push.code <= i32::from(i16::MAX);
+        let codec = if is_text { self.codec } else { Codec::Json };
         let opaque = self.desk.next_opaque();
         let flag = if push.reply.is_some() { 0 } else { FLAG_ONEWAY };
         if push.reply.take().is_some_and(|reply| !self.asked.add(opaque, reply)) {

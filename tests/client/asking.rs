@@ -1,0 +1,158 @@
+//! Clients that ask each other, and administrators that ask consumers, by way of our broker.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actormq::client::admin::{Reset, ResetTo};
+use actormq::client::{Client, ClientError, Message, Outcome, Producer, PushConsumer, ReceivedMessage};
+use actormq::embed::{Cluster, ClusterOptions};
+
+use crate::{Inbox, SOON, bodies, from_first};
+
+async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !ready().await {
+        assert!(begun.elapsed() < SOON, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Answers each request with its body, twice over.
+async fn echo(client: &Client, producer: &Arc<Producer>) -> PushConsumer {
+    let producer = Arc::clone(producer);
+    let listener = move |batch: Vec<ReceivedMessage>| {
+        let producer = Arc::clone(&producer);
+        async move {
+            for request in &batch {
+                let Ok(reply) = request.reply_with(request.body.repeat(2)) else { continue };
+                if let Err(error) = producer.send(reply.key("echo")).await {
+                    tracing::warn!(%error, "a reply was not heard");
+                }
+            }
+            Outcome::Consumed
+        }
+    };
+    client.push_consumer(from_first("echoes")).subscribe("T", "*").start(listener).await.unwrap()
+}
+
+#[tokio::test]
+async fn requests_find_their_replies_and_others_their_deadline() {
+    let cluster = Cluster::start().await.unwrap();
+    let (asks, answers) = (cluster.client().await.unwrap(), cluster.client().await.unwrap());
+    let producer = asks.producer("askers").await.unwrap();
+    // Nobody consumes yet, so nobody replies.
+    let error = producer.request(Message::new("T", "early"), Duration::from_millis(300)).await.unwrap_err();
+    assert!(matches!(&error, ClientError::Timeout { trouble, .. } if trouble.contains("nobody replied")), "{error}");
+    let replier = Arc::new(answers.producer("repliers").await.unwrap());
+    let consumer = echo(&answers, &replier).await;
+    let long = "long ".repeat(4_000);
+    let texts: Vec<String> = (0..50).map(|n| format!("q{n}")).chain([long]).collect();
+    let asked = texts.iter().map(|text| producer.request(Message::new("T", text.clone()), SOON));
+    for (text, reply) in texts.iter().zip(futures_util::future::join_all(asked).await) {
+        let reply = reply.unwrap();
+        assert_eq!(reply.body, text.repeat(2).as_bytes());
+        assert_eq!((reply.topic(), reply.keys()), ("DefaultCluster_REPLY_TOPIC", Some("echo")));
+        assert!(reply.property("ARRIVE_TIME").is_some() && reply.property("PUSH_REPLY_TIME").is_some());
+    }
+    consumer.shutdown().await.unwrap();
+    asks.shutdown().await;
+    answers.shutdown().await;
+    cluster.shutdown().await;
+}
+
+async fn send(client: &Client, range: std::ops::Range<u32>) -> String {
+    let producer = client.producer("p").await.unwrap();
+    let mut id = String::new();
+    for n in range {
+        id = producer.send(Message::new("T", format!("m{n}"))).await.unwrap().offset_message_id;
+    }
+    producer.shutdown().await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn a_consumer_tells_how_it_runs_and_consumes_what_it_is_given() {
+    let cluster = Cluster::start().await.unwrap();
+    let client = cluster.client().await.unwrap();
+    let id = send(&client, 0..10).await;
+    let got = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&got);
+    let listener = move |batch: Vec<ReceivedMessage>| {
+        let message = batch[0].clone();
+        let again = {
+            let mut all = all.lock().unwrap();
+            all.push(String::from_utf8_lossy(&message.body).into_owned());
+            all.iter().filter(|body| *body == "m9").count()
+        };
+        async move {
+            assert_ne!(again, 3, "a panic was asked for");
+            if again == 2 { Outcome::Later } else { Outcome::Consumed }
+        }
+    };
+    let consumer = client.push_consumer(from_first("g")).subscribe("T", "*").start(listener).await.unwrap();
+    until("all are consumed", async || got.lock().unwrap().len() == 10 && consumer.lag().await.unwrap() == Some(0))
+        .await;
+    let admin = client.admin();
+    let info = admin.running_info("g", client.id()).await.unwrap();
+    let property = |name: &str| info.properties.get(name).map(String::as_str);
+    assert_eq!(
+        (property("PROP_CONSUME_TYPE"), property("PROP_CONSUMEORDERLY")),
+        (Some("CONSUME_PASSIVELY"), Some("false"))
+    );
+    assert_eq!(property("PROP_CLIENT_VERSION"), Some("V5_5_0"));
+    let topics: Vec<_> = info.subscription_set.iter().map(|of| of.topic.as_str()).collect();
+    assert_eq!(topics, ["%RETRY%g", "T"]);
+    let queues: Vec<_> = info.mq_table.iter().filter(|(queue, _)| queue.topic == "T").collect();
+    assert_eq!((queues.len(), queues.iter().map(|(_, info)| info.commit_offset).sum::<i64>()), (4, 10));
+    assert!(queues.iter().all(|(_, info)| info.last_pull_timestamp > 0 && info.cached_msg_count == 0));
+    assert!(info.status_table["T"].consumed_rate > 0.0 && info.status_table["T"].pulled_rate > 0.0);
+    for (result, count) in [("CR_LATER", 11), ("CR_THROW_EXCEPTION", 12), ("CR_SUCCESS", 13)] {
+        let consumed = admin.consume_directly("g", client.id(), &id).await.unwrap();
+        assert_eq!(consumed.consume_result.as_deref(), Some(result));
+        assert_eq!(got.lock().unwrap().len(), count);
+    }
+    assert_eq!(got.lock().unwrap()[10..], ["m9", "m9", "m9"]);
+    for (group, member) in [("g", "nobody"), ("h", client.id())] {
+        let refused = admin.running_info(group, member).await.unwrap_err();
+        assert!(refused.to_string().contains("not online"), "{refused}");
+    }
+    consumer.shutdown().await.unwrap();
+    client.shutdown().await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_live_group_goes_on_where_it_is_told_by_either_kind_of_reset() {
+    for server_side in [true, false] {
+        let options = ClusterOptions::new().broker(move |config| config.clients.server_side_reset = server_side);
+        let cluster = options.start().await.unwrap();
+        let client = cluster.client().await.unwrap();
+        send(&client, 0..40).await;
+        let inbox = Inbox::default();
+        let consumer = inbox.start(&client, from_first("g")).await;
+        let committed = async || {
+            let queues = client.admin().progress("g", Some("T")).await.unwrap();
+            queues.iter().map(|queue| queue.committed_offset).sum::<i64>()
+        };
+        until("all are consumed and committed", async || inbox.len() == 40 && committed().await == 40).await;
+        let reset = |to| Reset { group: "g".into(), topic: "T".into(), to, broker: None, queue: None };
+        let done = client.admin().reset(&reset(ResetTo::First)).await.unwrap();
+        assert_eq!((done.len(), done.iter().map(|queue| queue.offset).sum::<i64>()), (4, 0));
+        send(&client, 40..44).await;
+        // A pull that waits at the broker may bring the last four before the consumer hears.
+        until("everything came again", async || inbox.len() >= 84 && inbox.set() == bodies(0..44)).await;
+        until("and is committed", async || committed().await == 44).await;
+        assert!(inbox.len() <= 88, "{} of 84, server-side: {server_side}", inbox.len());
+        // What waits is skipped: the consumer holds still meanwhile.
+        consumer.suspend();
+        send(&client, 44..60).await;
+        client.admin().reset(&reset(ResetTo::Last)).await.unwrap();
+        consumer.resume();
+        send(&client, 60..64).await;
+        until("what came after", async || (60..64).all(|n| inbox.set().contains(&format!("m{n}")))).await;
+        until("all of that is committed", async || committed().await == 64).await;
+        consumer.shutdown().await.unwrap();
+        client.shutdown().await;
+        cluster.shutdown().await;
+    }
+}
