@@ -106,6 +106,20 @@ impl Message {
         self.body.clone()
     }
 
+    pub(super) fn user_tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// As they travel.
+    pub(super) fn user_keys(&self) -> Option<String> {
+        (!self.keys.is_empty()).then(|| self.keys.join(" "))
+    }
+
+    pub(super) fn user_property(&self, name: &str) -> Option<&str> {
+        let last = self.properties.iter().rev().find(|(known, _)| known == name);
+        last.map(|(_, value)| value.as_str())
+    }
+
     pub(super) fn user_flag(&self) -> i32 {
         self.flag
     }

@@ -3,8 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actormq::client::admin::{Reset, ResetTo};
-use actormq::client::{Client, ClientError, Message, Outcome, Producer, PushConsumer, ReceivedMessage};
+use actormq::client::admin::{KeyQuery, Reset, ResetTo, Step};
+use actormq::client::{
+    Client, ClientError, Message, Outcome, Producer, ProducerOptions, PushConsumer, PushOptions, ReceivedMessage,
+    TRACE_TOPIC,
+};
 use actormq::embed::{Cluster, ClusterOptions};
 
 use crate::{Inbox, SOON, bodies, from_first};
@@ -155,4 +158,54 @@ async fn a_live_group_goes_on_where_it_is_told_by_either_kind_of_reset() {
         client.shutdown().await;
         cluster.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn the_story_of_a_message_is_written_and_read_back() {
+    let cluster = ClusterOptions::new().broker(|config| config.topics.trace_topic = true).start().await.unwrap();
+    let client = cluster.client().await.unwrap();
+    let trace = Some(TRACE_TOPIC.to_owned());
+    let producer = client.producer_with(ProducerOptions { trace: trace.clone(), ..ProducerOptions::new("p") });
+    let producer = producer.await.unwrap();
+    let sent = producer.send(Message::new("T", "hello").tag("t").key("k1").key("k2")).await.unwrap();
+    let other = producer.send(Message::new("U", "other")).await.unwrap();
+    let calls = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&calls);
+    let listener = move |_: Vec<ReceivedMessage>| {
+        *count.lock().unwrap() += 1;
+        async { Outcome::Consumed }
+    };
+    let consumer = client.push_consumer(PushOptions { trace, ..from_first("g") }).subscribe("T", "*");
+    let consumer = consumer.start(listener).await.unwrap();
+    until("it is consumed", async || *calls.lock().unwrap() == 1).await;
+    // Both write what they have not written yet.
+    consumer.shutdown().await.unwrap();
+    producer.shutdown().await.unwrap();
+    let admin = client.admin();
+    // The index comes after the message.
+    until("the story", async || admin.story(TRACE_TOPIC, &sent.message_id).await.unwrap().len() == 3).await;
+    let story = admin.story(TRACE_TOPIC, &sent.message_id).await.unwrap();
+    let [Step::Sent(first), Step::Consuming(second), Step::Consumed(third)] = story.as_slice() else {
+        panic!("{story:?}");
+    };
+    assert_eq!((first.topic.as_str(), first.group.as_str(), first.region.as_str()), ("T", "p", "DefaultRegion"));
+    assert_eq!((first.tags.as_deref(), first.keys.as_deref(), first.body_bytes), (Some("t"), Some("k1 k2"), 5));
+    assert!(first.success && first.offset_message_id == sent.offset_message_id && first.store_host.contains(':'));
+    assert_eq!((second.group.as_str(), second.retries, &second.request_id), ("g", 0, &third.request_id));
+    assert_eq!((third.success, third.outcome, third.group.as_deref()), (true, 0, Some("g")));
+    let by_key = admin.messages_by_key(&KeyQuery::new(TRACE_TOPIC, "k2")).await.unwrap();
+    assert_eq!(by_key.len(), 2);
+    until("the other story", async || admin.story(TRACE_TOPIC, &other.message_id).await.unwrap().len() == 1).await;
+    let shown = |id: String| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_actormq"));
+        command.args(["message", "trace", &id, "--namesrv", cluster.name_server()]).output().unwrap()
+    };
+    let shown_one = shown(sent.message_id);
+    let text = String::from_utf8_lossy(&shown_one.stdout);
+    for part in ["sent to T", "stored at", "consuming", "consumed"] {
+        assert!(text.contains(part), "no `{part}` in:\n{text}{}", String::from_utf8_lossy(&shown_one.stderr));
+    }
+    assert_eq!(shown("unknown".into()).status.code(), Some(1));
+    client.shutdown().await;
+    cluster.shutdown().await;
 }

@@ -29,6 +29,7 @@ mod messages;
 mod offsets;
 mod runtime;
 mod topics;
+mod traces;
 
 use std::sync::Arc;
 
@@ -52,6 +53,7 @@ use crate::protocol::body::Body;
 pub use crate::protocol::body::groups::SubscriptionGroupConfig as GroupConfig;
 pub use crate::protocol::body::topics::TopicConfig;
 use crate::protocol::code::{RequestCode, ResponseCode};
+pub use crate::protocol::trace::{Consumed, Consuming, Sent, Step};
 use crate::remoting::channel::Reply;
 
 /// An administrator's view of the brokers that the client's name servers know. Cheap to clone.

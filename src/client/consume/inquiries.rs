@@ -42,15 +42,6 @@ pub(in crate::client) struct Inquiry(pub(in crate::client) PeerRequest);
 pub(in crate::client) type Direct =
     Arc<dyn Fn(Vec<ReceivedMessage>) -> BoxFuture<'static, Option<Outcome>> + Send + Sync>;
 
-/// A listener that several call.
-pub(in crate::client) struct Shared<L>(pub(in crate::client) Arc<L>);
-
-impl<L: Listener> Listener for Shared<L> {
-    fn consume(&self, batch: Vec<ReceivedMessage>) -> impl Future<Output = Outcome> + Send {
-        self.0.consume(batch)
-    }
-}
-
 /// The way to a listener that runs on `runtime`.
 pub(in crate::client) fn direct<L: Listener>(listener: Arc<L>, runtime: Handle) -> Direct {
     Arc::new(move |batch| {

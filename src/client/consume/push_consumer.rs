@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::checking::check;
 use super::desk::{Desk, Listener};
 use super::handing_back::WayBack;
-use super::inquiries::{Inquiries, Shared, direct};
+use super::inquiries::{Inquiries, direct};
 use super::local_offsets::{LocalOffsets, path_of};
 use super::push_options::{MessageModel, PushOptions, StartFrom};
 use super::queue_locks::QueueLocks;
@@ -23,6 +23,7 @@ use crate::client::error::ClientError;
 use crate::client::hub::Hub;
 use crate::client::membership::{Join, Leave};
 use crate::client::routes::Purpose;
+use crate::client::trace::{Traced, Tracer};
 use crate::protocol::body::clients::{self, ConsumeFromWhere, ConsumeType, ConsumerData, SubscriptionData};
 use crate::protocol::names::{Group, Topic};
 use crate::rules::assignment::{MessageQueue, Strategy};
@@ -84,9 +85,10 @@ impl PushConsumerBuilder {
         if let Err(error) = agree(&core, &group, &data.subscription_data_set).await {
             tracing::warn!(%error, "a consumer starts all the same");
         }
+        let tracer = options.trace.as_deref().map(|topic| Tracer::start(&core, &group, topic));
         let listener = Arc::new(listener);
         let direct = direct(Arc::clone(&listener), Handle::current());
-        let desk = Desk::open(Shared(listener), options.concurrency, &Handle::current());
+        let desk = Desk::open(Traced { listener, tracer: tracer.clone() }, options.concurrency, &Handle::current());
         let topics: Vec<_> = subscriptions.keys().cloned().collect();
         let local = open_local(&core, &options).await?;
         let options = Arc::new(options);
@@ -120,7 +122,7 @@ impl PushConsumerBuilder {
                 (shares, Rebalance::new(sharing).start(), inquiries)
             })
             .await?;
-        let consumer = PushConsumer { core, options, desk, shares, rebalance, left: false };
+        let consumer = PushConsumer { core, options, desk, shares, rebalance, tracer, left: false };
         if !consumer.core.join(Join::Consumer(data, Some(consumer.rebalance.clone().recipient()))).await? {
             consumer.abandon();
             return Err(ClientError::GroupTaken { group });
@@ -215,6 +217,7 @@ pub struct PushConsumer {
     desk: Arc<Desk>,
     shares: Addr<Shares>,
     rebalance: Addr<Rebalance>,
+    tracer: Option<Tracer>,
     left: bool,
 }
 
@@ -313,6 +316,9 @@ impl PushConsumer {
         self.rebalance.do_send(Retire);
         self.suspend();
         self.desk.close(self.options.patience).await;
+        if let Some(tracer) = &self.tracer {
+            tracer.flush().await;
+        }
         self.shares.send(Finish).await.map_err(|_| ClientError::ShutDown)?;
         self.core.leave(Leave::Consumer(self.options.group.clone())).await
     }

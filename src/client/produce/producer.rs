@@ -16,6 +16,7 @@ use crate::client::hub::Hub;
 use crate::client::membership::{Join, Leave};
 use crate::client::message::{Message, SendReceipt};
 use crate::client::routes::Purpose;
+use crate::client::trace::Tracer;
 use crate::rules::assignment::MessageQueue;
 
 /// Sends messages. Cheap to share by reference; many sends may be under way at once, and none of them needs a task.
@@ -46,6 +47,7 @@ pub struct Producer {
     left: AtomicBool,
     /// Whether it made itself known to all brokers, for replies may come by way of any.
     known: AtomicBool,
+    tracer: Option<Tracer>,
 }
 
 impl Producer {
@@ -56,7 +58,10 @@ impl Producer {
         let gather = options.gather.clone();
         let courier = Arc::new(Courier::new(core, options));
         let gatherer = gather.map(|gather| Gatherer::new(Arc::clone(&courier), gather));
-        Ok(Self { courier, gatherer, left: AtomicBool::new(false), known: AtomicBool::new(false) })
+        let trace = courier.options.trace.as_deref();
+        let tracer = trace.map(|topic| Tracer::start(&courier.core, &courier.options.group, topic));
+        let (left, known) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { courier, gatherer, left, known, tracer })
     }
 
     /// Sends one message to any queue of its topic. Dropping the future gives up waiting; the message may arrive.
@@ -82,6 +87,15 @@ impl Producer {
     /// # Errors
     /// As [`Self::send`].
     pub async fn send_to(&self, message: Message, target: Target<'_>) -> Result<SendReceipt, ClientError> {
+        let begun = self.tracer.as_ref().and_then(|tracer| tracer.begin(&message));
+        let sent = self.take(message, target).await;
+        if let Some(begun) = begun {
+            begun.end(sent.as_ref());
+        }
+        sent
+    }
+
+    async fn take(&self, message: Message, target: Target<'_>) -> Result<SendReceipt, ClientError> {
         let deadline = self.courier.deadline();
         if let Some(gatherer) = &self.gatherer
             && gatherer.takes(&message)
@@ -152,6 +166,9 @@ impl Producer {
     /// When the client was shut down.
     pub async fn shutdown(self) -> Result<(), ClientError> {
         self.left.store(true, Ordering::Relaxed);
+        if let Some(tracer) = &self.tracer {
+            tracer.flush().await;
+        }
         self.courier.core.leave(Leave::Producer(self.courier.options.group.clone())).await
     }
 }

@@ -74,11 +74,16 @@ impl Producer {
                 .property(CORRELATION_ID, &correlation)
                 .property(REPLY_TO_CLIENT, &core.client_id)
                 .property(TTL, wait.as_millis().to_string());
+            let begun = self.tracer.as_ref().and_then(|tracer| tracer.begin(&message));
             let parcel = parcel::single(message, &core.unique_keys, &self.courier.options).await?;
             let (reply, replied) = oneshot::channel();
             core.await_reply(correlation.clone(), reply);
             let question = Question { core: Arc::clone(core), correlation };
-            self.courier.deliver(&parcel, target, deadline.min(self.courier.deadline())).await?;
+            let sent = self.courier.deliver(&parcel, target, deadline.min(self.courier.deadline())).await;
+            if let Some(begun) = begun {
+                begun.end(sent.as_ref());
+            }
+            sent?;
             Ok::<_, ClientError>((question, replied))
         };
         let (question, replied) = timeout_at(deadline, sent).await.map_err(|_| late("it was not sent in time"))??;

@@ -33,6 +33,10 @@ final class MqAdmin {
         cases.addAlone("getNamesrvConfig, updateNamesrvConfig", MqAdmin::namesrvConfig);
         cases.addAlone("updateKvConfig, deleteKvConfig", MqAdmin::keyValues);
         cases.addAlone("wipeWritePerm, addWritePerm", MqAdmin::writePermission);
+        cases.addAlone("consumerStatus, getConsumerStatus, queryMsgById with a consumer", MqAdmin::askedConsumers);
+        cases.addAlone("resetOffsetByTime, skipAccumulatedMessage, cloneGroupOffset of a group that is not there", MqAdmin::absentOffsets);
+        cases.addAlone("resetOffsetByTime of a group that is there, by the broker", cluster -> liveReset(cluster, true));
+        cases.addAlone("resetOffsetByTime of a group that is there, by its consumers", cluster -> liveReset(cluster, false));
         cases.addAlone("sendMessage, queryMsgById, queryMsgByKey, queryMsgByUniqueKey, queryMsgByOffset", MqAdmin::messages);
     }
 
@@ -231,6 +235,70 @@ final class MqAdmin {
         Check.contains(mqadmin(cluster, "addWritePerm", "-b", "broker-a"),
             "add write perm of broker[broker-a] in name server[" + cluster.namesrv + "] OK, ", "answer");
         Check.contains(mqadmin(cluster, "topicRoute", "-t", topic), "\"perm\":6", "route with write permission");
+    }
+
+    private static void askedConsumers(Cluster cluster) throws Exception {
+        String topic = cluster.newTopic("asked", 1);
+        String group = Cluster.name("asked");
+        Inbox inbox = new Inbox();
+        DefaultMQPushConsumer consumer = inbox.startOwning(cluster, group, topic, "*", 1);
+        try {
+            SendResult sent = cluster.producer.send(new Message(topic, Texts.bytes("again")));
+            Check.await(LIMIT, "the message", () -> inbox.size() == 1);
+            consumer.getDefaultMQPushConsumerImpl().persistConsumerOffset();
+            String id = consumer.buildMQClientId();
+            // Without -i the tool writes files into the working directory.
+            String one = mqadmin(cluster, "consumerStatus", "-g", group, "-i", id);
+            Check.contains(one, "PROP_CONSUME_TYPE", "its properties");
+            Check.contains(one, "Topic: " + topic, "its subscription");
+            Check.contains(mqadmin(cluster, "getConsumerStatus", "-g", group, "-t", topic), " broker-a 0 1", "its offset");
+            String given = mqadmin(cluster, "queryMsgById", "-t", topic, "-i", sent.getOffsetMsgId(), "-g", group, "-d", id);
+            Check.contains(given, "consumeResult=CR_SUCCESS", "the result");
+            Check.await(LIMIT, "the message again", () -> inbox.size() == 2);
+            Check.contains(mqadmin(cluster, "consumerStatus", "-g", group, "-i", "nobody"), "not online", "a consumer that is not there");
+        } finally {
+            consumer.shutdown();
+        }
+    }
+
+    private static void absentOffsets(Cluster cluster) throws Exception {
+        String topic = cluster.newTopic("absent", 1);
+        String group = Cluster.name("absent");
+        mqadmin(cluster, "updateSubGroup", "-b", cluster.broker, "-g", group);
+        for (int i = 0; i < 3; i++) {
+            cluster.producer.send(new Message(topic, Texts.bytes("m-" + i)));
+        }
+        cluster.awaitEnd(Cluster.queues(topic, 1), 3);
+        Check.contains(mqadmin(cluster, "skipAccumulatedMessage", "-g", group, "-t", topic), "broker-a 0 3", "skipped to the end");
+        Check.contains(mqadmin(cluster, "resetOffsetByTime", "-g", group, "-t", topic, "-s", "0"), "broker-a 0 0", "back to the start");
+        Check.contains(mqadmin(cluster, "skipAccumulatedMessage", "-g", group, "-t", topic), "broker-a 0 3", "skipped again");
+        String clone = Cluster.name("clone");
+        mqadmin(cluster, "updateSubGroup", "-b", cluster.broker, "-g", clone);
+        Check.contains(mqadmin(cluster, "cloneGroupOffset", "-s", group, "-d", clone, "-t", topic, "-o", "true"),
+            "clone group offset success.", "answer");
+        line(mqadmin(cluster, "consumerProgress", "-g", clone), topic + " broker-a 0 3 3 ");
+    }
+
+    private static void liveReset(Cluster cluster, boolean byBroker) throws Exception {
+        String topic = cluster.newTopic("live", 1);
+        String group = Cluster.name("live");
+        Inbox inbox = new Inbox();
+        mqadmin(cluster, "updateBrokerConfig", "-b", cluster.broker, "-k", "useServerSideResetOffset", "-v", String.valueOf(byBroker));
+        DefaultMQPushConsumer consumer = inbox.startOwning(cluster, group, topic, "*", 1);
+        try {
+            for (int i = 0; i < 3; i++) {
+                cluster.producer.send(new Message(topic, Texts.bytes("m-" + i)));
+            }
+            Check.await(LIMIT, "3 messages", () -> inbox.size() == 3);
+            consumer.getDefaultMQPushConsumerImpl().persistConsumerOffset();
+            Check.contains(mqadmin(cluster, "resetOffsetByTime", "-g", group, "-t", topic, "-s", "0"), "broker-a 0 0", "answer");
+            cluster.producer.send(new Message(topic, Texts.bytes("m-3")));
+            // Java waits ten seconds before it reads a queue again that it was told to.
+            Check.await(Duration.ofSeconds(90), "all of them again", () -> inbox.size() >= 7);
+        } finally {
+            consumer.shutdown();
+            mqadmin(cluster, "updateBrokerConfig", "-b", cluster.broker, "-k", "useServerSideResetOffset", "-v", "true");
+        }
     }
 
     private static void messages(Cluster cluster) throws Exception {
