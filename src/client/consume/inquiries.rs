@@ -155,7 +155,7 @@ impl Inquiries {
             let began = Instant::now();
             let (result, remark) = match timeout(PATIENCE, direct(batch)).await {
                 Ok(Some(Outcome::Consumed)) => ("CR_SUCCESS", None),
-                Ok(Some(Outcome::Later)) => ("CR_LATER", None),
+                Ok(Some(_)) => ("CR_LATER", None),
                 Ok(None) => ("CR_THROW_EXCEPTION", Some("the listener panicked".to_owned())),
                 Err(_) => ("CR_LATER", Some(format!("the listener takes longer than {PATIENCE:?}"))),
             };

@@ -91,6 +91,7 @@ pub(in crate::client) async fn again(
         born_timestamp_ms: now_ms(),
         batch: false,
         message_id: message.message_id(),
+        reply: false,
         retried: Some(retried),
     }
 }
