@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
-use super::consume::inquiries::Inquiry;
+use super::consume::push_consumer::inquiries::Inquiry;
 use super::heartbeat::Beat;
 use crate::actors::rebalance::MembersChanged;
 use crate::protocol::body::clients::{ConsumerData, HeartbeatData, ProducerData};

@@ -234,6 +234,8 @@ pub struct SendReceipt {
     pub queue_offset: i64,
     pub transaction_id: Option<String>,
     pub region: Option<String>,
+    /// Whether the broker wants traces of its messages.
+    pub traced: bool,
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::produce::delivery::Courier;
 use super::produce::parcel::{self, now_ms};
 use super::produce::producer_options::{ProducerOptions, Target};
 use crate::protocol::properties::{DELAY, MSG_REGION, TRACE_ON};
-use crate::protocol::trace::{Consumed, Consuming, Sent, Step};
+use crate::protocol::trace::{Consumed, Consuming, Sent, Step, Stored};
 
 /// Steps that wait to be written; more are dropped.
 const WAITING_MAX: usize = 2048;
@@ -35,7 +35,7 @@ const GROUP_PREFIX: &str = "_INNER_TRACE_PRODUCER";
 
 enum Order {
     /// A step of a message of this topic.
-    Write(String, Step),
+    Write(String, Box<Step>),
     /// Answered when everything before it is written.
     Flush(oneshot::Sender<()>),
 }
@@ -66,7 +66,7 @@ impl Tracer {
     }
 
     fn add(&self, topic: &str, step: Step) {
-        if self.orders.try_send(Order::Write(topic.to_owned(), step)).is_err() {
+        if self.orders.try_send(Order::Write(topic.to_owned(), Box::new(step))).is_err() {
             tracing::debug!(topic, "no room for a step of a trace");
         }
     }
@@ -87,17 +87,15 @@ impl Tracer {
         }
         let sent = Sent {
             time_ms: now_ms(),
-            region: String::new(),
             group: self.group.clone(),
             topic: message.topic().to_owned(),
             message_id: String::new(),
             tags: message.user_tag().map(str::to_owned),
             keys: message.user_keys(),
-            store_host: String::new(),
+            stored: Stored::default(),
             body_bytes: i64::try_from(message.body().len()).unwrap_or(i64::MAX),
             cost_ms: 0,
             kind: if message.user_property(DELAY).is_some() { 3 } else { 0 },
-            offset_message_id: String::new(),
             success: false,
         };
         Some(Begun { tracer: self, sent, since: Instant::now() })
@@ -120,15 +118,15 @@ impl Tracer {
 }
 
 impl Begun<'_> {
-    /// A send that no broker took has no story, as RocketMQ has it; nor has one whose broker says no region.
+    /// A send that no broker took has no story, as RocketMQ has it; nor has one whose broker says no region or wants no traces.
     pub(super) fn end(mut self, sent: Result<&SendReceipt, &ClientError>) {
         let Ok(receipt) = sent else { return };
-        let Some(region) = &receipt.region else { return };
+        let Some(region) = receipt.region.as_ref().filter(|_| receipt.traced) else { return };
         let address = self.tracer.core.open_master(&receipt.queue.broker);
-        self.sent.store_host = address.map(|channel| channel.address().to_owned()).unwrap_or_default();
-        self.sent.region.clone_from(region);
+        self.sent.stored.store_host = address.map(|channel| channel.address().to_owned()).unwrap_or_default();
+        self.sent.stored.region.clone_from(region);
         self.sent.message_id.clone_from(&receipt.message_id);
-        self.sent.offset_message_id.clone_from(&receipt.offset_message_id);
+        self.sent.stored.offset_message_id.clone_from(&receipt.offset_message_id);
         self.sent.cost_ms = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX);
         self.sent.success = receipt.status == SendStatus::Stored;
         let topic = self.sent.topic.clone();
@@ -188,7 +186,7 @@ async fn write_all(courier: Courier, topic: String, mut orders: mpsc::Receiver<O
         let ended = matches!(order, Ok(None));
         match order {
             Ok(Some(Order::Write(of, step))) => {
-                steps.push((of, step));
+                steps.push((of, *step));
                 let at = leaves_at.get_or_insert_with(|| Instant::now() + LINGER);
                 if steps.len() < BATCH && Instant::now() < *at {
                     continue;

@@ -30,20 +30,28 @@ pub enum Step {
 #[serde(rename_all = "camelCase")]
 pub struct Sent {
     pub time_ms: i64,
-    pub region: String,
     pub group: String,
     pub topic: String,
     pub message_id: String,
     pub tags: Option<String>,
     pub keys: Option<String>,
-    /// `ip:port` of the broker.
-    pub store_host: String,
+    #[serde(flatten)]
+    pub stored: Stored,
     pub body_bytes: i64,
     pub cost_ms: i64,
     /// 0 plain, 1 half, 2 commit, 3 delayed, 4 ordered.
     pub kind: i32,
-    pub offset_message_id: String,
     pub success: bool,
+}
+
+/// Where a message was sent to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Stored {
+    pub region: String,
+    /// `ip:port` of the broker.
+    pub store_host: String,
+    pub offset_message_id: String,
 }
 
 /// See [`Step::Consuming`].
@@ -115,17 +123,17 @@ impl Step {
             Self::Sent(step) => vec![
                 "Pub".into(),
                 step.time_ms.to_string(),
-                step.region.clone(),
+                step.stored.region.clone(),
                 step.group.clone(),
                 step.topic.clone(),
                 step.message_id.clone(),
                 or_null(&step.tags),
                 or_null(&step.keys),
-                step.store_host.clone(),
+                step.stored.store_host.clone(),
                 step.body_bytes.to_string(),
                 step.cost_ms.to_string(),
                 step.kind.to_string(),
-                step.offset_message_id.clone(),
+                step.stored.offset_message_id.clone(),
                 step.success.to_string(),
             ],
             Self::Consuming(step) => vec![
@@ -177,17 +185,15 @@ fn step(fields: &[&str]) -> Option<Step> {
                 if fields.len() > 13 { (text(12)?, truth(13)?) } else { (String::new(), truth(12)?) };
             Some(Step::Sent(Sent {
                 time_ms: number(1)?,
-                region: text(2)?,
                 group: text(3)?,
                 topic: text(4)?,
                 message_id: text(5)?,
                 tags: some(6),
                 keys: some(7),
-                store_host: text(8)?,
+                stored: Stored { region: text(2)?, store_host: text(8)?, offset_message_id },
                 body_bytes: number(9)?,
                 cost_ms: number(10)?,
                 kind: small(11)?,
-                offset_message_id,
                 success,
             }))
         }

@@ -34,7 +34,7 @@ use tokio::net::TcpStream;
 use self::credit::Credit;
 pub use self::desk::{BrokerDesk, Desk};
 use self::outbox::Outbox;
-use self::pushes::Asked;
+use self::pushes::Asking;
 pub use self::socket::Arrival;
 use self::socket::Socket;
 use crate::actors::commitlog_writer::{Appended, Batch, Reply};
@@ -129,11 +129,9 @@ pub struct Session {
     batch: Box<Batch>,
     ways: Option<Ways>,
     credit: Credit,
-    /// Codec of the last request: what the broker says by itself is written in it.
-    codec: Codec,
     heard_at: Instant,
     stage: Stage,
-    asked: Asked,
+    asking: Asking,
 }
 
 /// How far a connection is.
@@ -166,10 +164,9 @@ impl Session {
             batch: Box::default(),
             ways: None,
             credit: Credit::default(),
-            codec: Codec::Json,
             heard_at: Instant::now(),
             stage: Stage::Open,
-            asked: Asked::default(),
+            asking: Asking::default(),
         }
     }
 
@@ -182,7 +179,7 @@ impl Session {
             return Ok(());
         }
         let call = Call::of(&head, frame.codec);
-        self.codec = frame.codec;
+        self.asking.codec = frame.codec;
         if self.stage == Stage::Draining {
             let remark = "the server is shutting down; another one serves";
             self.answer(call, &Refusal::new(stopping_code(head.version), remark).into());

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actormq::client::admin::{KeyQuery, Reset, ResetTo, Step};
+use actormq::client::admin::{KeyQuery, ProcessQueueInfo, Reset, ResetTo, Step};
 use actormq::client::{
     Client, ClientError, Message, Outcome, Producer, ProducerOptions, PushConsumer, PushOptions, ReceivedMessage,
-    TRACE_TOPIC,
+    TRACE_TOPIC, Target,
 };
 use actormq::embed::{Cluster, ClusterOptions};
 
@@ -160,12 +160,91 @@ async fn a_live_group_goes_on_where_it_is_told_by_either_kind_of_reset() {
     }
 }
 
+/// What a listener got, which holds back the sixth message when it comes first, and then wants it again.
+#[derive(Default)]
+struct Held {
+    got: Mutex<Vec<String>>,
+    may_end: tokio::sync::Notify,
+}
+
+impl Held {
+    async fn take(&self, message: &ReceivedMessage) -> Outcome {
+        let body = String::from_utf8_lossy(&message.body).into_owned();
+        let calls = {
+            let mut got = self.got.lock().unwrap();
+            got.push(body.clone());
+            got.len()
+        };
+        if body == "m5" && calls == 6 {
+            self.may_end.notified().await;
+            return Outcome::Later;
+        }
+        Outcome::Consumed
+    }
+
+    fn got(&self) -> Vec<String> {
+        self.got.lock().unwrap().clone()
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_in_order_that_is_reset_reads_again_and_nothing_stale_comes_between() {
+    let options = ClusterOptions::new().broker(|config| config.clients.server_side_reset = false);
+    let cluster = options.start().await.unwrap();
+    let client = cluster.client().await.unwrap();
+    let producer = client.producer("p").await.unwrap();
+    let mut id = String::new();
+    for n in 0..10 {
+        let message = Message::new("T", format!("m{n}"));
+        id = producer.send_to(message, Target::Select(&|_| 0)).await.unwrap().offset_message_id;
+    }
+    let held = Arc::<Held>::default();
+    let listening = Arc::clone(&held);
+    let listener = move |batch: Vec<ReceivedMessage>| {
+        let held = Arc::clone(&listening);
+        async move { held.take(&batch[0]).await }
+    };
+    let options = PushOptions { commit_interval: Duration::from_millis(100), ..from_first("g") };
+    let consumer = client.push_consumer(options).subscribe("T", "*").start_in_order(listener).await.unwrap();
+    let admin = client.admin();
+    let info = async || admin.running_info("g", client.id()).await.unwrap();
+    let of_queue = async |wanted: fn(&ProcessQueueInfo) -> bool| {
+        info().await.mq_table.iter().any(|(queue, info)| queue.topic == "T" && queue.queue_id == 0 && wanted(info))
+    };
+    until("six were given, the rest waits", async || {
+        held.got().len() == 6 && of_queue(|info| (info.commit_offset, info.cached_msg_count) == (5, 5)).await
+    })
+    .await;
+    // A group is reset where it has committed, as RocketMQ has it.
+    until("the broker knows where the group is", async || {
+        let queues = admin.progress("g", Some("T")).await.unwrap();
+        queues.len() == 4 && queues.iter().all(|queue| queue.committed_offset == if queue.queue == 0 { 5 } else { 0 })
+    })
+    .await;
+    assert_eq!(info().await.properties.get("PROP_CONSUMEORDERLY").map(String::as_str), Some("true"));
+    let reset = Reset { group: "g".into(), topic: "T".into(), to: ResetTo::First, broker: None, queue: None };
+    admin.reset(&reset).await.unwrap();
+    until("the reader heard of it", async || of_queue(|info| info.commit_offset == 0).await).await;
+    assert_eq!(held.got().len(), 6, "one at a time");
+    held.may_end.notify_one();
+    let expected: Vec<_> = (0..6).chain(0..10).map(|n| format!("m{n}")).collect();
+    until("all came again", async || held.got().len() >= expected.len()).await;
+    until("and is consumed", async || consumer.lag().await.unwrap() == Some(0)).await;
+    assert_eq!(held.got(), expected);
+    let consumed = admin.consume_directly("g", client.id(), &id).await.unwrap();
+    assert_eq!((consumed.order, consumed.consume_result.as_deref()), (true, Some("CR_SUCCESS")));
+    producer.shutdown().await.unwrap();
+    consumer.shutdown().await.unwrap();
+    client.shutdown().await;
+    cluster.shutdown().await;
+}
+
 #[tokio::test]
 async fn the_story_of_a_message_is_written_and_read_back() {
     let cluster = ClusterOptions::new().broker(|config| config.topics.trace_topic = true).start().await.unwrap();
     let client = cluster.client().await.unwrap();
-    let trace = Some(TRACE_TOPIC.to_owned());
-    let producer = client.producer_with(ProducerOptions { trace: trace.clone(), ..ProducerOptions::new("p") });
+    let producer =
+        client.producer_with(ProducerOptions { trace: Some(TRACE_TOPIC.to_owned()), ..ProducerOptions::new("p") });
     let producer = producer.await.unwrap();
     let sent = producer.send(Message::new("T", "hello").tag("t").key("k1").key("k2")).await.unwrap();
     let other = producer.send(Message::new("U", "other")).await.unwrap();
@@ -175,7 +254,7 @@ async fn the_story_of_a_message_is_written_and_read_back() {
         *count.lock().unwrap() += 1;
         async { Outcome::Consumed }
     };
-    let consumer = client.push_consumer(PushOptions { trace, ..from_first("g") }).subscribe("T", "*");
+    let consumer = client.push_consumer(from_first("g")).subscribe("T", "*").traced(TRACE_TOPIC);
     let consumer = consumer.start(listener).await.unwrap();
     until("it is consumed", async || *calls.lock().unwrap() == 1).await;
     // Both write what they have not written yet.
@@ -188,9 +267,13 @@ async fn the_story_of_a_message_is_written_and_read_back() {
     let [Step::Sent(first), Step::Consuming(second), Step::Consumed(third)] = story.as_slice() else {
         panic!("{story:?}");
     };
-    assert_eq!((first.topic.as_str(), first.group.as_str(), first.region.as_str()), ("T", "p", "DefaultRegion"));
+    assert_eq!((first.topic.as_str(), first.group.as_str(), first.stored.region.as_str()), ("T", "p", "DefaultRegion"));
     assert_eq!((first.tags.as_deref(), first.keys.as_deref(), first.body_bytes), (Some("t"), Some("k1 k2"), 5));
-    assert!(first.success && first.offset_message_id == sent.offset_message_id && first.store_host.contains(':'));
+    assert!(
+        first.success
+            && first.stored.offset_message_id == sent.offset_message_id
+            && first.stored.store_host.contains(':')
+    );
     assert_eq!((second.group.as_str(), second.retries, &second.request_id), ("g", 0, &third.request_id));
     assert_eq!((third.success, third.outcome, third.group.as_deref()), (true, 0, Some("g")));
     let by_key = admin.messages_by_key(&KeyQuery::new(TRACE_TOPIC, "k2")).await.unwrap();

@@ -50,7 +50,7 @@ fn cells(step: &Step) -> Vec<String> {
         Step::Sent(step) => {
             let what = format!("sent to {}", step.topic);
             let result = if step.success { "stored at" } else { "not safely stored at" };
-            [what, step.group.clone(), took(step.cost_ms), format!("{result} {}", step.store_host)]
+            [what, step.group.clone(), took(step.cost_ms), format!("{result} {}", step.stored.store_host)]
         }
         Step::Consuming(step) => {
             let what = match step.retries {

@@ -53,7 +53,7 @@ use crate::protocol::body::Body;
 pub use crate::protocol::body::groups::SubscriptionGroupConfig as GroupConfig;
 pub use crate::protocol::body::topics::TopicConfig;
 use crate::protocol::code::{RequestCode, ResponseCode};
-pub use crate::protocol::trace::{Consumed, Consuming, Sent, Step};
+pub use crate::protocol::trace::{Consumed, Consuming, Sent, Step, Stored};
 use crate::remoting::channel::Reply;
 
 /// An administrator's view of the brokers that the client's name servers know. Cheap to clone.

@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
 use super::Brokers;
-use crate::client::consume::inquiries::Inquiry;
+use crate::client::consume::push_consumer::inquiries::Inquiry;
 use crate::client::consume::received::ReceivedMessage;
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::header::clients::NotifyConsumerIdsChangedRequest;

@@ -1,15 +1,17 @@
 //! Consuming as messages come: the group's members share the queues, a listener gets the messages.
 
+pub(in crate::client) mod inquiries;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::prelude::*;
 use tokio::runtime::Handle;
 
+use self::inquiries::{Direct, Inquiries};
 use super::checking::check;
 use super::desk::{Desk, Listener};
 use super::handing_back::WayBack;
-use super::inquiries::{Inquiries, direct};
 use super::local_offsets::{LocalOffsets, path_of};
 use super::push_options::{MessageModel, PushOptions, StartFrom};
 use super::queue_locks::QueueLocks;
@@ -35,16 +37,24 @@ pub struct PushConsumerBuilder {
     core: Arc<Hub>,
     options: PushOptions,
     subscriptions: Vec<(String, Filter)>,
+    trace: Option<String>,
 }
 
 impl PushConsumerBuilder {
     pub(in crate::client) fn new(core: Arc<Hub>, options: PushOptions) -> Self {
-        Self { core, options, subscriptions: Vec::new() }
+        Self { core, options, subscriptions: Vec::new(), trace: None }
     }
 
     /// Adds a topic, with the messages wanted of it. The last filter of a topic counts.
     pub fn subscribe(mut self, topic: impl Into<String>, filter: impl Into<Filter>) -> Self {
         self.subscriptions.push((topic.into(), filter.into()));
+        self
+    }
+
+    /// Writes to `topic` what becomes of each message, as RocketMQ's `enableMsgTrace` has it:
+    /// [`TRACE_TOPIC`](crate::client::TRACE_TOPIC) is the usual one.
+    pub fn traced(mut self, topic: impl Into<String>) -> Self {
+        self.trace = Some(topic.into());
         self
     }
 
@@ -79,35 +89,19 @@ impl PushConsumerBuilder {
             }
             check(&self.core, &self.options.group, wanted).await?;
         }
-        let Self { core, options, .. } = self;
+        let Self { core, options, trace, .. } = self;
         let group = options.group.clone();
         let data = consumer_data(&options, subscriptions.values().map(|wanted| wanted.data()).collect());
         if let Err(error) = agree(&core, &group, &data.subscription_data_set).await {
             tracing::warn!(%error, "a consumer starts all the same");
         }
-        let tracer = options.trace.as_deref().map(|topic| Tracer::start(&core, &group, topic));
+        let tracer = trace.map(|topic| Tracer::start(&core, &group, &topic));
         let listener = Arc::new(listener);
-        let direct = direct(Arc::clone(&listener), Handle::current());
+        let direct = Direct::new(Arc::clone(&listener), options.concurrency, call);
         let desk = Desk::open(Traced { listener, tracer: tracer.clone() }, options.concurrency, &Handle::current());
         let topics: Vec<_> = subscriptions.keys().cloned().collect();
-        let local = open_local(&core, &options).await?;
         let options = Arc::new(options);
-        let order = order(&core, &options, call).await?;
-        let listening = Listening {
-            options: Arc::clone(&options),
-            desk: Arc::clone(&desk),
-            way_back: Arc::new(WayBack::new(&core, &group, options.retry.max_reconsume_times)),
-            order,
-        };
-        let sharer = Sharer {
-            core: Arc::clone(&core),
-            group: group.clone(),
-            start_from: options.start_from,
-            young_topics: options.young_topics,
-            commit_interval: Some(options.commit_interval),
-            local,
-            readers: Readers::Push(listening),
-        };
+        let sharer = sharer(&core, &options, &desk, call).await?;
         let shares = Shares::new(sharer, subscriptions);
         // Who broadcasts shares with nobody, and has all queues.
         let strategy = if options.broadcasts() { Strategy::Averagely } else { options.strategy.clone() };
@@ -159,8 +153,33 @@ impl PushConsumerBuilder {
     }
 }
 
+async fn sharer(
+    core: &Arc<Hub>,
+    options: &Arc<PushOptions>,
+    desk: &Arc<Desk>,
+    call: Call,
+) -> Result<Sharer, ClientError> {
+    let local = open_local(core, options).await?;
+    let listening = Listening {
+        options: Arc::clone(options),
+        desk: Arc::clone(desk),
+        way_back: Arc::new(WayBack::new(core, &options.group, options.retry.max_reconsume_times)),
+        order: order(core, options, call).await?,
+    };
+    Ok(Sharer {
+        core: Arc::clone(core),
+        group: options.group.clone(),
+        start_from: options.start_from,
+        young_topics: options.young_topics,
+        commit_interval: Some(options.commit_interval),
+        local,
+        readers: Readers::Push(listening),
+    })
+}
+
 /// How a listener is called.
-enum Call {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::client) enum Call {
     AtOnce,
     InOrder,
 }

@@ -74,9 +74,6 @@ pub struct PushOptions {
     pub retry: Retry,
     /// How long [`PushConsumer::shutdown`](crate::client::PushConsumer::shutdown) waits for listeners that run.
     pub patience: Duration,
-    /// Topic to which is written what became of each message, as RocketMQ's `enableMsgTrace` has it:
-    /// [`TRACE_TOPIC`](crate::client::TRACE_TOPIC) is the usual one. `None` for no stories.
-    pub trace: Option<String>,
 }
 
 /// What happens with messages that a listener does not consume. The defaults are RocketMQ's.
@@ -120,7 +117,6 @@ impl PushOptions {
             commit_interval: Duration::from_secs(5),
             retry: Retry::default(),
             patience: Duration::from_secs(10),
-            trace: None,
         }
     }
 

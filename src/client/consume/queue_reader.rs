@@ -9,6 +9,7 @@
 //! without the lock.
 
 mod asked;
+mod figures;
 mod in_order;
 
 use std::sync::Arc;
@@ -20,11 +21,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 pub(in crate::client) use self::asked::{Look, Seek};
+pub(in crate::client) use self::figures::Figures;
 use self::in_order::InOrder;
 use super::backlog::Backlog;
 use super::beginning::Beginning;
 use super::desk::{Returned, Returns};
-use super::figures::Figures;
 use super::handing_back::GivenBack;
 use super::pull::{Pull, Pulled};
 use super::received::ReceivedMessage;
@@ -111,7 +112,11 @@ pub(in crate::client) struct QueueReader {
 /// From the task that gave messages back.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Back(GivenBack);
+struct Back {
+    given: GivenBack,
+    /// When they were read.
+    epoch: u64,
+}
 
 impl QueueReader {
     pub(in crate::client) fn start(reading: Reading) -> Addr<Self> {
@@ -139,6 +144,10 @@ impl QueueReader {
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>) {
+        if self.backlog.is_some() {
+            // Somebody said meanwhile where.
+            return;
+        }
         let reading = self.reading.clone();
         let start = async move {
             let Reading { core, listening, queue, beginning, .. } = &reading;
@@ -214,11 +223,10 @@ impl QueueReader {
         self.broker_id = pulled.broker_id;
         if pulled.moved {
             tracing::warn!(queue = %self.reading.queue, from = backlog.next(), to = pulled.next, "offset outside the queue");
-            *backlog = Backlog::new(pulled.next);
-        } else {
-            let new = backlog.add(pulled.messages, pulled.next);
-            self.bring(new, ctx);
+            return self.seek(pulled.next, ctx);
         }
+        let new = backlog.add(pulled.messages, pulled.next);
+        self.bring(new, ctx);
         self.publish();
         self.pull(ctx);
     }
@@ -290,19 +298,28 @@ impl QueueReader {
 
     fn give_back(&mut self, batch: Vec<ReceivedMessage>, level: i32, ctx: &Context<Self>) {
         self.giving_back += 1;
-        let (way_back, me) = (Arc::clone(&self.reading.listening.way_back), ctx.address());
+        let (way_back, me, epoch) = (Arc::clone(&self.reading.listening.way_back), ctx.address(), self.epoch);
         // Not a future of the actor: a wake would poll all that are under way.
-        drop(actix::spawn(async move { me.do_send(Back(way_back.hand_back(batch, level).await)) }));
+        drop(actix::spawn(async move { me.do_send(Back { given: way_back.hand_back(batch, level).await, epoch }) }));
     }
 
-    fn given_back(&mut self, GivenBack { taken, left }: GivenBack, ctx: &mut Context<Self>) {
+    fn given_back(&mut self, Back { given: GivenBack { taken, left }, epoch }: Back, ctx: &mut Context<Self>) {
         self.giving_back -= 1;
+        if self.epoch != epoch {
+            // The same offsets may have been read again: these are not those.
+            self.listener_is_free();
+            return self.go_on(ctx);
+        }
         self.finish(&taken);
         if self.in_order.is_some() {
             self.rest(left, ctx);
         } else if !left.is_empty() {
             let wait = self.reading.listening.options.retry.delay;
-            ctx.run_later(wait, move |reader, _| reader.hand_out(again(left)));
+            ctx.run_later(wait, move |reader, _| {
+                if reader.epoch == epoch {
+                    reader.hand_out(again(left));
+                }
+            });
         }
         self.go_on(ctx);
     }
@@ -341,8 +358,8 @@ impl Actor for QueueReader {
 impl Handler<Back> for QueueReader {
     type Result = ();
 
-    fn handle(&mut self, Back(given): Back, ctx: &mut Context<Self>) {
-        self.given_back(given, ctx);
+    fn handle(&mut self, back: Back, ctx: &mut Context<Self>) {
+        self.given_back(back, ctx);
     }
 }
 

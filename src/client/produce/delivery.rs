@@ -22,7 +22,7 @@ use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::hash::hash;
 use crate::protocol::header::send::{SendMessageRequestV2, SendMessageResponse};
 use crate::protocol::names::AUTO_CREATE_TOPIC;
-use crate::protocol::properties::MSG_REGION;
+use crate::protocol::properties::{MSG_REGION, TRACE_ON};
 use crate::remoting::channel::{Channel, Reply};
 use crate::remoting::error::ChannelError;
 use crate::rules::assignment::MessageQueue;
@@ -318,5 +318,6 @@ fn receipt(
         queue_offset: header.queue_offset,
         transaction_id: header.transaction_id,
         region: reply.ext.field(MSG_REGION).map(Cow::into_owned),
+        traced: reply.ext.field(TRACE_ON).is_none_or(|on| on != "false"),
     })
 }

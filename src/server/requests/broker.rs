@@ -8,7 +8,8 @@ use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::server::doors::BrokerDoors;
 
 /// Serves one request. Sends and pulls have their own way through the session, and so have commits, heartbeats and
-/// farewells where their order matters; those of the latter that come here are served all the same.
+/// farewells where their order matters; those of the latter that come here are served all the same. Nothing is to be cleaned:
+/// queues of topics that are gone, or older than the log, go by themselves.
 pub async fn serve(doors: &BrokerDoors, request: &Request) -> Answer {
     match RequestCode::from_number(request.code) {
         RequestCode::QueryMessage => query::by_key(doors, request).await,
@@ -50,7 +51,6 @@ pub async fn serve(doors: &BrokerDoors, request: &Request) -> Answer {
         RequestCode::QueryTopicConsumeByWho => groups::of_topic(doors, request).await,
         RequestCode::QueryConsumeTimeSpan => stats::time_span(doors, request).await,
         RequestCode::GetSystemTopicListFromBroker => topics::list_system(doors),
-        // Queues of topics that are gone, or older than the log, go by themselves.
         RequestCode::CleanExpiredConsumequeue | RequestCode::CleanUnusedTopic => Ok(Response::ok()),
         RequestCode::GetConsumerRunningInfo => consumers::running_info(doors, request).await,
         RequestCode::QueryCorrectionOffset => offsets::correction(doors, request).await,

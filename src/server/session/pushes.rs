@@ -16,19 +16,30 @@ use crate::protocol::frame::{self, Codec, FLAG_ONEWAY, Head, NewHead};
 /// Questions to one client that wait at once, at most.
 const ASKED_MAX: usize = 1024;
 
-/// Questions to the client by their number. Who asks keeps the time, and forgets the answer when it is over.
-#[derive(Debug, Default)]
-pub(super) struct Asked(HashMap<i32, oneshot::Sender<ClientAnswer>>);
+/// What the server says by itself.
+#[derive(Debug)]
+pub(super) struct Asking {
+    /// Of the client's last request.
+    pub(super) codec: Codec,
+    /// Questions to the client by their number. Who asks keeps the time, and forgets the answer when it is over.
+    asked: HashMap<i32, oneshot::Sender<ClientAnswer>>,
+}
 
-impl Asked {
+impl Default for Asking {
+    fn default() -> Self {
+        Self { codec: Codec::Json, asked: HashMap::new() }
+    }
+}
+
+impl Asking {
     /// Whether there is room for one more.
     fn add(&mut self, opaque: i32, reply: oneshot::Sender<ClientAnswer>) -> bool {
-        if self.0.len() >= ASKED_MAX {
-            self.0.retain(|_, waiting| !waiting.is_closed());
+        if self.asked.len() >= ASKED_MAX {
+            self.asked.retain(|_, waiting| !waiting.is_closed());
         }
-        let room = self.0.len() < ASKED_MAX;
+        let room = self.asked.len() < ASKED_MAX;
         if room {
-            self.0.insert(opaque, reply);
+            self.asked.insert(opaque, reply);
         }
         room
     }
@@ -37,7 +48,7 @@ impl Asked {
 impl Session {
     /// Hands on what the client answers. An answer that nobody waits for is passed over.
     pub(super) fn client_answered(&mut self, head: &Head<'_>, body: &[u8]) {
-        let Some(reply) = self.asked.0.remove(&head.opaque) else { return };
+        let Some(reply) = self.asking.asked.remove(&head.opaque) else { return };
         let remark = head.remark.as_deref().map(str::to_owned);
         // Who asked may have given up.
         let _ = reply.send(ClientAnswer { code: head.code, remark, body: Bytes::copy_from_slice(body) });
@@ -55,11 +66,11 @@ impl Handler<Push> for Session {
         }
         // Codes of the pop family do not fit into a binary header's sixteen bits, and the fields of a push are texts,
         // which MessagePack tells from numbers.
-        let is_text = self.codec != Codec::MessagePack && push.code <= i32::from(i16::MAX);
-        let codec = if is_text { self.codec } else { Codec::Json };
+        let is_text = self.asking.codec != Codec::MessagePack && push.code <= i32::from(i16::MAX);
+        let codec = if is_text { self.asking.codec } else { Codec::Json };
         let opaque = self.desk.next_opaque();
         let flag = if push.reply.is_some() { 0 } else { FLAG_ONEWAY };
-        if push.reply.take().is_some_and(|reply| !self.asked.add(opaque, reply)) {
+        if push.reply.take().is_some_and(|reply| !self.asking.add(opaque, reply)) {
             tracing::debug!(peer = %self.ends.peer, code = push.code, "a client that answers nothing is not asked");
             return;
         }

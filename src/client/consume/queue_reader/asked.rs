@@ -7,7 +7,7 @@ use actix::prelude::*;
 use super::QueueReader;
 use crate::client::consume::backlog::Backlog;
 use crate::client::consume::desk::Returns;
-use crate::client::consume::figures::Figures;
+use crate::client::consume::queue_reader::figures::Figures;
 use crate::protocol::body::running::ProcessQueueInfo;
 
 const MIB: usize = 1024 * 1024;
@@ -42,17 +42,34 @@ impl Handler<Look> for QueueReader {
     }
 }
 
+impl QueueReader {
+    /// Goes on at `offset`. What was read and is not consumed yet is dropped, and what listeners and brokers have of it
+    /// counts no longer.
+    pub(super) fn seek(&mut self, offset: i64, ctx: &mut Context<Self>) {
+        self.start_over();
+        match &self.in_order {
+            None => {
+                self.returns.close();
+                self.returns = Arc::new(Returns::new(ctx.address().recipient()));
+            }
+            Some(in_order) if in_order.needs_lock() => {
+                // Whoever has the lock goes on there and commits it, and we begin where that leads.
+                self.backlog = None;
+                self.reading.progress.forget();
+                return self.lock(ctx);
+            }
+            Some(_) => {}
+        }
+        self.backlog = Some(Backlog::new(offset));
+        self.publish();
+        self.pull(ctx);
+    }
+}
+
 impl Handler<Seek> for QueueReader {
     type Result = ();
 
     fn handle(&mut self, Seek(offset): Seek, ctx: &mut Context<Self>) {
-        if self.in_order.is_none() {
-            self.returns.close();
-            self.returns = Arc::new(Returns::new(ctx.address().recipient()));
-        }
-        self.start_over();
-        self.backlog = Some(Backlog::new(offset));
-        self.publish();
-        self.pull(ctx);
+        self.seek(offset, ctx);
     }
 }

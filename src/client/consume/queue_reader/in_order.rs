@@ -183,12 +183,12 @@ impl QueueReader {
             return self.rest(rest, ctx);
         }
         self.giving_back += 1;
-        let (way_back, me) = (Arc::clone(&self.reading.listening.way_back), ctx.address());
+        let (way_back, me, epoch) = (Arc::clone(&self.reading.listening.way_back), ctx.address(), self.epoch);
         drop(actix::spawn(async move {
             let mut given = way_back.give_up(over).await;
             given.left.extend(rest);
             given.left.sort_by_key(|message| message.queue_offset);
-            me.do_send(super::Back(given));
+            me.do_send(super::Back { given, epoch });
         }));
     }
 

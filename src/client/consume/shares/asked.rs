@@ -4,8 +4,7 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 
 use super::Shares;
-use crate::client::consume::figures::Figures;
-use crate::client::consume::queue_reader::{Look, Seek};
+use crate::client::consume::queue_reader::{Figures, Look, Seek};
 use crate::protocol::body::running::ProcessQueueInfo;
 use crate::rules::assignment::MessageQueue;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::Producer;
@@ -21,6 +21,7 @@ use crate::protocol::properties::{CORRELATION_ID, REPLY_TO_CLIENT, TTL};
 struct Question {
     core: Arc<Hub>,
     correlation: String,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Drop for Question {
@@ -76,9 +77,10 @@ impl Producer {
                 .property(TTL, wait.as_millis().to_string());
             let begun = self.tracer.as_ref().and_then(|tracer| tracer.begin(&message));
             let parcel = parcel::single(message, &core.unique_keys, &self.courier.options).await?;
+            let room = core.room_for_question().await?;
             let (reply, replied) = oneshot::channel();
             core.await_reply(correlation.clone(), reply);
-            let question = Question { core: Arc::clone(core), correlation };
+            let question = Question { core: Arc::clone(core), correlation, _room: room };
             let sent = self.courier.deliver(&parcel, target, deadline.min(self.courier.deadline())).await;
             if let Some(begun) = begun {
                 begun.end(sent.as_ref());

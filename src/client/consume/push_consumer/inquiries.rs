@@ -10,13 +10,15 @@ use std::time::Duration;
 use actix::prelude::*;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::desk::{Listener, Outcome};
-use super::push_options::PushOptions;
-use super::received::{self, ReceivedMessage};
-use super::shares::Shares;
-use super::shares::asked::{ResetTo, Standing, Standings};
+use super::Call;
+use crate::client::consume::desk::{Listener, Outcome};
+use crate::client::consume::push_options::PushOptions;
+use crate::client::consume::received::{self, ReceivedMessage};
+use crate::client::consume::shares::asked::{ResetTo, Standing, Standings};
+use crate::client::consume::shares::{Shares, Wanted};
 use crate::client::hub::Hub;
 use crate::client::produce::parcel::now_ms;
 use crate::protocol::body::Body;
@@ -30,25 +32,60 @@ use crate::protocol::record::Record;
 use crate::remoting::channel::PeerRequest;
 use crate::rules::assignment::MessageQueue;
 
-/// A broker waits so long for an answer: a listener that takes longer is not waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A listener that takes longer is not waited for: brokers wait ten seconds for an answer.
+const PATIENCE: Duration = Duration::from_secs(9);
 
 /// From a broker, by way of the connections.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::client) struct Inquiry(pub(in crate::client) PeerRequest);
 
-/// Gives a listener a batch, past the queues; `None` when it panics.
-pub(in crate::client) type Direct =
-    Arc<dyn Fn(Vec<ReceivedMessage>) -> BoxFuture<'static, Option<Outcome>> + Send + Sync>;
+type Consume = dyn Fn(Vec<ReceivedMessage>) -> BoxFuture<'static, Outcome> + Send + Sync;
 
-/// The way to a listener that runs on `runtime`.
-pub(in crate::client) fn direct<L: Listener>(listener: Arc<L>, runtime: Handle) -> Direct {
-    Arc::new(move |batch| {
-        let listener = Arc::clone(&listener);
-        let running = runtime.spawn(async move { listener.consume(batch).await });
-        Box::pin(async move { running.await.ok() })
-    })
+/// The way to a listener past the queues. At most as many calls are under way as the consumer makes by itself.
+#[derive(Clone)]
+pub(in crate::client) struct Direct {
+    consume: Arc<Consume>,
+    runtime: Handle,
+    room: Arc<Semaphore>,
+    call: Call,
+}
+
+impl Direct {
+    /// To a listener that runs on the runtime that this is called in.
+    pub(in crate::client) fn new<L: Listener>(listener: Arc<L>, at_once: usize, call: Call) -> Self {
+        let consume = move |batch| -> BoxFuture<'static, Outcome> {
+            let listener = Arc::clone(&listener);
+            Box::pin(async move { listener.consume(batch).await })
+        };
+        let room = Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)));
+        Self { consume: Arc::new(consume), runtime: Handle::current(), room, call }
+    }
+
+    async fn consume(self, batch: Vec<ReceivedMessage>) -> Result<ConsumedDirectly, Unanswered> {
+        let busy = |_| Unanswered("the listener has as many messages as it takes at once".to_owned());
+        let permit = Arc::clone(&self.room).try_acquire_owned().map_err(busy)?;
+        let began = Instant::now();
+        let consuming = (self.consume)(batch);
+        // Its room is taken until it ends, whoever still waits.
+        let running = self.runtime.spawn(async move {
+            let _permit = permit;
+            consuming.await
+        });
+        let (result, remark) = match timeout(PATIENCE, running).await {
+            Ok(Ok(Outcome::Consumed)) => ("CR_SUCCESS", None),
+            Ok(Ok(_)) => ("CR_LATER", None),
+            Ok(Err(_)) => ("CR_THROW_EXCEPTION", Some("the listener panicked".to_owned())),
+            Err(_) => ("CR_LATER", Some(format!("the listener takes longer than {PATIENCE:?}"))),
+        };
+        Ok(ConsumedDirectly {
+            auto_commit: true,
+            consume_result: Some(result.to_owned()),
+            order: self.call == Call::InOrder,
+            remark,
+            spent_time_mills: i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX),
+        })
+    }
 }
 
 /// The owner.
@@ -115,7 +152,7 @@ impl Inquiries {
     /// 307
     fn running_info(&self) -> impl Future<Output = Answer> + use<> {
         let properties = self.properties();
-        let (standings, wanted) = (self.shares.send(Standings), self.shares.send(super::shares::Wanted));
+        let (standings, wanted) = (self.shares.send(Standings), self.shares.send(Wanted));
         async move {
             let standings = standings.await?;
             let mut status_table: BTreeMap<String, ConsumeStatus> = BTreeMap::new();
@@ -138,7 +175,7 @@ impl Inquiries {
         let pairs = [
             (property::NAME_SERVERS, self.core.options.name_servers.join(";")),
             (property::CONSUME_TYPE, "CONSUME_PASSIVELY".to_owned()),
-            (property::CONSUME_ORDERLY, false.to_string()),
+            (property::CONSUME_ORDERLY, (self.direct.call == Call::InOrder).to_string()),
             (property::CONCURRENCY, self.options.concurrency.to_string()),
             (property::CLIENT_VERSION, version::CURRENT_NAME.to_owned()),
             (property::STARTED, self.started_ms.to_string()),
@@ -149,25 +186,8 @@ impl Inquiries {
     /// 309
     fn consume(&self, request: &PeerRequest) -> impl Future<Output = Answer> + use<> {
         let batch = given(request);
-        let direct = Arc::clone(&self.direct);
-        async move {
-            let batch = batch?;
-            let began = Instant::now();
-            let (result, remark) = match timeout(PATIENCE, direct(batch)).await {
-                Ok(Some(Outcome::Consumed)) => ("CR_SUCCESS", None),
-                Ok(Some(_)) => ("CR_LATER", None),
-                Ok(None) => ("CR_THROW_EXCEPTION", Some("the listener panicked".to_owned())),
-                Err(_) => ("CR_LATER", Some(format!("the listener takes longer than {PATIENCE:?}"))),
-            };
-            let consumed = ConsumedDirectly {
-                auto_commit: true,
-                consume_result: Some(result.to_owned()),
-                order: false,
-                remark,
-                spent_time_mills: i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX),
-            };
-            Ok(consumed.encode())
-        }
+        let direct = self.direct.clone();
+        async move { Ok(direct.consume(batch?).await?.encode()) }
     }
 }
 
