@@ -37,7 +37,7 @@ pub async fn story(args: &TraceArgs, admin: &Admin) -> Result<(), Failure> {
     let steps = admin.story(&args.trace_topic, &args.id).await?;
     if steps.is_empty() {
         let text = format!("nobody wrote about a message {} to {}", args.id, args.trace_topic);
-        let advice = "clients write when they are told to (enableMsgTrace; `trace` in our options)";
+        let advice = "clients write when they are told to (enableMsgTrace; `trace` and `traced` in our library)";
         return Err(Failure::Refused(format!("{text}: {advice}")));
     }
     Ok(args.output.rows(&steps, &["time", "step", "group", "took", "result"], cells, "")?)
