@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use actormq::protocol::body::Body;
 use actormq::protocol::body::clients::{ConsumeType, ConsumerData, HeartbeatData, MessageModel, ProducerData};
@@ -221,6 +222,35 @@ async fn a_reply_goes_to_the_client_that_asked_and_is_stored() {
     assert!(answer.code == 1 && answer.remark().contains("too late"), "{answer:?}");
     let stored: Vec<_> = replies.read_all(REPLIES, 0).await.into_iter().map(|(_, body)| body).collect();
     assert_eq!(stored, ["pong", "second"]);
+    server.stop().await;
+}
+
+#[actix::test]
+async fn replies_that_wait_to_be_heard_hold_up_nothing_else_and_are_bounded() {
+    /// More than the broker serves of one connection at once, and than it asks of one client.
+    const COUNT: usize = 6_000;
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    client.join("asker", "p").await;
+    let text = reply_properties("asker");
+    let mut waiting = Vec::new();
+    for _ in 0..COUNT {
+        waiting.push(client.submit(REPLY_V2, &short_send(REPLIES, 0, &text), b"pong").await);
+    }
+    // The client that is to hear them says nothing yet, and is served all the same.
+    let served = tokio::time::timeout(Duration::from_secs(5), client.max_offset(REPLIES, "0")).await;
+    assert!(served.is_ok(), "the connection stands still");
+    let mut heard = 0;
+    while let Some(pushed) = client.pushed.pop_front() {
+        client.reply(&pushed, 0, None, b"").await;
+        heard += 1;
+    }
+    assert!((1..=1_024).contains(&heard), "{heard} questions at once");
+    let mut taken = 0;
+    for number in waiting {
+        taken += usize::from(client.answer(number).await.code == 0);
+    }
+    assert_eq!(taken, heard, "what was heard is taken, the rest is refused");
     server.stop().await;
 }
 

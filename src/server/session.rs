@@ -250,6 +250,7 @@ impl Session {
         let under_way = self.credit.appending_bytes > 0
             || !self.credit.intercepted.is_empty()
             || self.credit.handled > 0
+            || self.credit.asking_bytes > 0
             || is_sending;
         if self.stage == Stage::Draining && !under_way {
             ctx.stop();

@@ -1,5 +1,6 @@
 //! Clients that ask each other, and administrators that ask consumers, by way of our broker.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use actormq::client::{
     TRACE_TOPIC, Target,
 };
 use actormq::embed::{Cluster, ClusterOptions};
+use tokio::sync::Notify;
 
 use crate::{Inbox, SOON, bodies, from_first};
 
@@ -125,6 +127,41 @@ async fn a_consumer_tells_how_it_runs_and_consumes_what_it_is_given() {
 }
 
 #[tokio::test]
+async fn no_more_messages_are_given_to_a_listener_than_it_takes_at_once() {
+    let cluster = Cluster::start().await.unwrap();
+    let client = cluster.client().await.unwrap();
+    let id = send(&client, 0..1).await;
+    let (calls, may_end) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let (counted, ended) = (Arc::clone(&calls), Arc::clone(&may_end));
+    let listener = move |_: Vec<ReceivedMessage>| {
+        let (call, ended) = (counted.fetch_add(1, Ordering::Relaxed), Arc::clone(&ended));
+        async move {
+            if call == 1 {
+                ended.notified().await;
+            }
+            Outcome::Consumed
+        }
+    };
+    let options = PushOptions { concurrency: 1, ..from_first("g") };
+    let consumer = client.push_consumer(options).subscribe("T", "*").start(listener).await.unwrap();
+    until("it is consumed", async || calls.load(Ordering::Relaxed) == 1).await;
+    let admin = client.admin();
+    let first = admin.consume_directly("g", client.id(), &id);
+    let then = async {
+        until("the listener is busy", async || calls.load(Ordering::Relaxed) == 2).await;
+        let refused = admin.consume_directly("g", client.id(), &id).await.unwrap_err();
+        assert!(refused.to_string().contains("as many messages"), "{refused}");
+        may_end.notify_one();
+    };
+    let (first, ()) = futures_util::future::join(first, then).await;
+    assert_eq!(first.unwrap().consume_result.as_deref(), Some("CR_SUCCESS"));
+    until("there is room again", async || admin.consume_directly("g", client.id(), &id).await.is_ok()).await;
+    consumer.shutdown().await.unwrap();
+    client.shutdown().await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_live_group_goes_on_where_it_is_told_by_either_kind_of_reset() {
     for server_side in [true, false] {
         let options = ClusterOptions::new().broker(move |config| config.clients.server_side_reset = server_side);
@@ -164,7 +201,7 @@ async fn a_live_group_goes_on_where_it_is_told_by_either_kind_of_reset() {
 #[derive(Default)]
 struct Held {
     got: Mutex<Vec<String>>,
-    may_end: tokio::sync::Notify,
+    may_end: Notify,
 }
 
 impl Held {
@@ -188,8 +225,17 @@ impl Held {
 }
 
 #[tokio::test]
-async fn a_consumer_in_order_that_is_reset_reads_again_and_nothing_stale_comes_between() {
-    let options = ClusterOptions::new().broker(|config| config.clients.server_side_reset = false);
+async fn a_consumer_in_order_that_is_told_to_go_back_reads_again_and_nothing_stale_comes_between() {
+    reset_in_order(false).await;
+}
+
+#[tokio::test]
+async fn a_consumer_in_order_whose_broker_goes_back_reads_again_and_nothing_stale_comes_between() {
+    reset_in_order(true).await;
+}
+
+async fn reset_in_order(server_side: bool) {
+    let options = ClusterOptions::new().broker(move |config| config.clients.server_side_reset = server_side);
     let cluster = options.start().await.unwrap();
     let client = cluster.client().await.unwrap();
     let producer = client.producer("p").await.unwrap();

@@ -2,13 +2,11 @@ package interop;
 
 import java.time.Duration;
 import java.util.List;
-import java.util.concurrent.CompletableFuture;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.exception.RequestTimeoutException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
-import org.apache.rocketmq.client.producer.RequestCallback;
 import org.apache.rocketmq.client.utils.MessageUtil;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -68,19 +66,6 @@ final class Requesting {
                 Check.equal(body + body, Texts.text(reply.getBody()), "reply");
                 Check.equal(Cluster.NAME + "_REPLY_TOPIC", reply.getTopic(), "topic of the reply");
             }
-            CompletableFuture<Message> later = new CompletableFuture<>();
-            asker.request(new Message(topic, Texts.bytes("later")), new RequestCallback() {
-                @Override
-                public void onSuccess(Message reply) {
-                    later.complete(reply);
-                }
-
-                @Override
-                public void onException(Throwable e) {
-                    later.completeExceptionally(e);
-                }
-            }, WAIT_MS);
-            Check.equal("laterlater", Texts.text(later.get().getBody()), "reply to a callback");
         } finally {
             consumer.shutdown();
             asker.shutdown();
