@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use actormq::client::{Client, ClientOptions, Outcome, PushConsumer, PushOptions, ReceivedMessage, StartFrom};
 
+#[path = "client/asking.rs"]
+mod asking;
 #[path = "client/assignments.rs"]
 mod assignments;
 #[path = "client/bad_days.rs"]

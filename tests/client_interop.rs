@@ -12,6 +12,8 @@ use actormq::client::{
 
 #[path = "client_interop/administering.rs"]
 mod administering;
+#[path = "client_interop/asking.rs"]
+mod asking;
 #[path = "client_interop/cases.rs"]
 mod cases;
 #[path = "client_interop/delivering.rs"]
@@ -162,6 +164,7 @@ fn main() -> std::process::ExitCode {
             "pushing" => pushing::add(&mut cases),
             "delivering" => delivering::add(&mut cases),
             "administering" => administering::add(&mut cases),
+            "asking" => asking::add(&mut cases),
             "shell" => shell::add(&mut cases),
             "sharing" => sharing::add(&mut cases),
             "fleet" => fleet::add(&mut cases),

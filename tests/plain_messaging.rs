@@ -328,12 +328,8 @@ async fn what_is_not_there_yet_is_refused_and_never_stored_as_something_else() {
     let server = Server::start().await;
     let mut client = server.client().await;
     client.make_topic("T", "1").await;
-    let asks = [
-        ("TIMER_DELAY_SEC", "5", 13),
-        ("TIMER_DELAY_MS", "5000", 13),
-        ("TIMER_DELIVER_MS", "1900000000000", 13),
-        ("MSG_TYPE", "reply", 13),
-    ];
+    let asks =
+        [("TIMER_DELAY_SEC", "5", 13), ("TIMER_DELAY_MS", "5000", 13), ("TIMER_DELIVER_MS", "1900000000000", 13)];
     for (name, value, code) in asks {
         let text = format!("TAGS\u{1}a\u{2}{name}\u{1}{value}\u{2}");
         for batch in [None, Some(true)] {

@@ -31,6 +31,7 @@ use std::net::SocketAddr;
 
 use actix::prelude::*;
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 pub mod catalog;
 pub mod cluster;
@@ -60,13 +61,23 @@ pub struct Peer {
     pub push: Recipient<Push>,
 }
 
-/// To a session: send this oneway request to the client at the other end. Lost when the connection is.
-#[derive(Message, Debug, Clone)]
+/// To a session: send this request to the client at the other end. Lost when the connection is.
+#[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct Push {
     /// Request code, one of those that clients serve.
     pub code: i32,
     pub fields: Vec<(&'static str, String)>,
+    pub body: Bytes,
+    /// Who waits for the client's answer; `None`: the request is oneway.
+    pub reply: Option<oneshot::Sender<ClientAnswer>>,
+}
+
+/// What a client answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientAnswer {
+    pub code: i32,
+    pub remark: Option<String>,
     pub body: Bytes,
 }
 

@@ -1,9 +1,12 @@
 //! `actormq message`: single messages, by id, key or place.
 
+mod trace;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use self::trace::TraceArgs;
 use super::connect::{self, Failure, ServerAddresses, with_admin};
 use super::printed::{Line, full};
 use super::shown;
@@ -26,6 +29,8 @@ enum MessageCommand {
     Key(KeyArgs),
     /// The message at an offset of a queue
     Offset(OffsetArgs),
+    /// The story of a message: who sent and consumed it, as far as they write traces
+    Trace(TraceArgs),
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +98,9 @@ struct CommonArgs {
 #[must_use]
 pub fn run(args: &MessageArgs) -> ExitCode {
     let common = match &args.command {
+        MessageCommand::Trace(args) => {
+            return connect::run(with_admin(args.servers(), async |admin| trace::story(args, admin).await));
+        }
         MessageCommand::Id(args) => &args.common,
         MessageCommand::Key(args) => &args.common,
         MessageCommand::Offset(args) => &args.common,
@@ -102,6 +110,7 @@ pub fn run(args: &MessageArgs) -> ExitCode {
             MessageCommand::Id(args) => by_id(args, admin).await?,
             MessageCommand::Key(args) => by_key(args, admin).await?,
             MessageCommand::Offset(args) => by_offset(args, admin).await?,
+            MessageCommand::Trace(_) => Vec::new(),
         };
         print(common, &messages)
     }))

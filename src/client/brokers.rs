@@ -6,6 +6,8 @@
 //! Invariants: one connection per broker address; a connection is handed out only after its first heartbeat, so that
 //! the broker knows us before our first pull.
 
+mod inbound;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +17,14 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use self::inbound::{Asked, Questions};
+pub(super) use self::inbound::{AwaitReply, ForgetReply, Serve};
 use super::heartbeat::{Beat, Known};
 use super::link::{BACK_OFF_MAX, BACK_OFF_MIN, Link, Waiter};
 use super::membership::{Join, Leave, Membership};
 use super::route::{MASTER, RouteTable};
 use crate::protocol::body::clients::ConsumerData;
-use crate::protocol::code::{RequestCode, ResponseCode};
-use crate::protocol::header::clients::NotifyConsumerIdsChangedRequest;
+use crate::protocol::code::RequestCode;
 use crate::remoting::channel::{Channel, ChannelOptions, PeerRequest};
 use crate::remoting::error::ChannelError;
 use crate::remoting::tls::Dialer;
@@ -61,6 +64,8 @@ pub(super) struct Brokers {
     /// What each broker knows of us since our last heartbeat.
     known: FxHashMap<String, Known>,
     inbound: Option<mpsc::Sender<PeerRequest>>,
+    /// What this client asked of others.
+    questions: Questions,
 }
 
 /// How this client presents itself to brokers, and how patiently.
@@ -91,11 +96,6 @@ struct Ended(String);
 #[rtype(result = "()")]
 struct Beaten(String, Known);
 
-/// From the connections: a broker asks us something.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Asked(PeerRequest);
-
 impl Brokers {
     pub(super) fn new(presence: Presence, routes: Arc<ArcSwap<RouteTable>>, channels: Arc<Channels>) -> Self {
         Self {
@@ -108,6 +108,7 @@ impl Brokers {
             membership: Membership::new(presence.client_id),
             known: FxHashMap::default(),
             inbound: None,
+            questions: Questions::default(),
         }
     }
 
@@ -264,23 +265,6 @@ impl Brokers {
         drop(self.beat_all(ctx));
         ctx.run_later(self.beat_interval, Self::tick);
     }
-
-    fn asked(&mut self, request: PeerRequest) {
-        match RequestCode::from_number(request.code) {
-            RequestCode::NotifyConsumerIdsChanged => {
-                let Ok(notice) = request.ext.decode::<NotifyConsumerIdsChangedRequest>() else {
-                    return;
-                };
-                self.membership.notice(&notice.consumer_group);
-            }
-            RequestCode::CheckTransactionState => self.membership.question(request),
-            other => {
-                let remark = format!("this client does not serve {other}");
-                // When the answer cannot be sent the broker's own time-out tells it.
-                let _ = request.answer(ResponseCode::RequestCodeNotSupported.number(), Some(&remark), &(), b"");
-            }
-        }
-    }
 }
 
 fn answer(reply: Option<Waiter>, result: Result<Channel, ChannelError>) {
@@ -338,14 +322,6 @@ impl Handler<Beaten> for Brokers {
 
     fn handle(&mut self, Beaten(address, known): Beaten, _: &mut Context<Self>) {
         self.known.insert(address, known);
-    }
-}
-
-impl Handler<Asked> for Brokers {
-    type Result = ();
-
-    fn handle(&mut self, Asked(request): Asked, _: &mut Context<Self>) {
-        self.asked(request);
     }
 }
 

@@ -91,6 +91,8 @@ pub enum MessageError {
     Batch,
     #[error("a message with a delay cannot be sent in a transaction")]
     DelayedTransaction,
+    #[error("what it answers is no request: it has no property {name}")]
+    NoRequest { name: &'static str },
     #[error("its body cannot be compressed: {0}")]
     Compression(String),
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::brokers::{BeatNow, Brokers, Channels, Connect, Presence, Resubscribe};
+use super::brokers::{AwaitReply, BeatNow, Brokers, Channels, Connect, ForgetReply, Presence, Resubscribe, Serve};
+use super::consume::push_consumer::inquiries::Inquiry;
+use super::consume::received::ReceivedMessage;
 use super::error::ClientError;
 use super::home::Home;
 use super::membership::{Join, Leave};
@@ -35,7 +37,12 @@ pub(super) struct Hub {
     brokers: Addr<Brokers>,
     home: Home,
     dialer: Option<Dialer>,
+    /// Room for requests to other clients that wait for a reply.
+    questions: Arc<Semaphore>,
 }
+
+/// Requests to other clients that wait for a reply at once; more wait until there is room.
+const QUESTIONS_MAX: usize = 65_536;
 
 impl Hub {
     pub(super) async fn start(options: ClientOptions) -> Result<Self, ClientError> {
@@ -58,7 +65,20 @@ impl Hub {
         let generator = hash(&client_id) as u32;
         let unique_keys = UniqueKeys::new(Origin { address, process_id: std::process::id(), generator }, utc_offset_s);
         let lasting_id = options.lasting_id(address);
-        Ok(Self { options, client_id, lasting_id, unique_keys, table, channels, routes, brokers, home, dialer })
+        let questions = Arc::new(Semaphore::new(QUESTIONS_MAX));
+        Ok(Self {
+            options,
+            client_id,
+            lasting_id,
+            unique_keys,
+            table,
+            channels,
+            routes,
+            brokers,
+            home,
+            dialer,
+            questions,
+        })
     }
 
     /// The name servers once more, for questions beside those about routes.
@@ -128,6 +148,25 @@ impl Hub {
 
     pub(super) async fn leave(&self, leave: Leave) -> Result<(), ClientError> {
         self.brokers.send(leave).await.map_err(|_| ClientError::ShutDown)
+    }
+
+    /// A consumer that joined answers for its group from now on.
+    pub(super) fn serve(&self, group: String, inquiries: Recipient<Inquiry>) {
+        self.brokers.do_send(Serve { group, inquiries });
+    }
+
+    /// Room for one more request to another client.
+    pub(super) async fn room_for_question(&self) -> Result<OwnedSemaphorePermit, ClientError> {
+        Arc::clone(&self.questions).acquire_owned().await.map_err(|_| ClientError::ShutDown)
+    }
+
+    /// Whoever replies to `correlation` is heard at `reply`, until that is forgotten.
+    pub(super) fn await_reply(&self, correlation: String, reply: oneshot::Sender<ReceivedMessage>) {
+        self.brokers.do_send(AwaitReply { correlation, reply });
+    }
+
+    pub(super) fn forget_reply(&self, correlation: String) {
+        self.brokers.do_send(ForgetReply(correlation));
     }
 
     /// A group that nobody waits for is left behind its owner's back.

@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
+use super::consume::push_consumer::inquiries::Inquiry;
 use super::heartbeat::Beat;
 use crate::actors::rebalance::MembersChanged;
 use crate::protocol::body::clients::{ConsumerData, HeartbeatData, ProducerData};
@@ -46,6 +47,8 @@ pub(super) struct Membership {
 struct Member {
     data: ConsumerData,
     notices: Option<Recipient<MembersChanged>>,
+    /// Who answers what administrators ask of it.
+    inquiries: Option<Recipient<Inquiry>>,
 }
 
 impl Membership {
@@ -75,7 +78,7 @@ impl Membership {
             }
             Join::Consumer(data, notices) => match self.consumers.entry(data.group_name.clone()) {
                 Entry::Vacant(vacant) => {
-                    vacant.insert(Member { data, notices });
+                    vacant.insert(Member { data, notices, inquiries: None });
                     true
                 }
                 Entry::Occupied(_) => false,
@@ -108,6 +111,16 @@ impl Membership {
                 Some(UnregisterClientRequest { client_id, producer_group: None, consumer_group: Some(group) })
             }
         }
+    }
+
+    pub(super) fn serve(&mut self, group: &str, inquiries: Recipient<Inquiry>) {
+        if let Some(member) = self.consumers.get_mut(group) {
+            member.inquiries = Some(inquiries);
+        }
+    }
+
+    pub(super) fn inquiries(&self, group: &str) -> Option<&Recipient<Inquiry>> {
+        self.consumers.get(group)?.inquiries.as_ref()
     }
 
     /// A broker says that the members of `group` changed.

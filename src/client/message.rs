@@ -102,6 +102,20 @@ impl Message {
         (self.topic, self.body)
     }
 
+    pub(super) fn user_tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// As they travel.
+    pub(super) fn user_keys(&self) -> Option<String> {
+        (!self.keys.is_empty()).then(|| self.keys.join(" "))
+    }
+
+    pub(super) fn user_property(&self, name: &str) -> Option<&str> {
+        let last = self.properties.iter().rev().find(|(known, _)| known == name);
+        last.map(|(_, value)| value.as_str())
+    }
+
     pub(super) fn user_flag(&self) -> i32 {
         self.flag
     }
@@ -116,12 +130,18 @@ impl Message {
         self.wait_for_store
     }
 
+    /// Whether it answers a request of another client.
+    pub(super) fn is_reply(&self) -> bool {
+        self.properties.iter().any(|(name, value)| name == properties::MSG_TYPE && value == properties::REPLY)
+    }
+
     /// Whether the message asks for what a batch cannot hold.
     pub(super) fn fits_batch(&self) -> bool {
         let special = |name: &str| {
             matches!(name, properties::DELAY | properties::TRAN_MSG) || name.starts_with(properties::TIMER_PREFIX)
         };
         self.delay_level == 0
+            && !self.is_reply()
             && !self.properties.iter().any(|(name, _)| special(name))
             && !self.topic.starts_with("%RETRY%")
     }
@@ -209,6 +229,8 @@ pub struct SendReceipt {
     pub queue_offset: i64,
     pub transaction_id: Option<String>,
     pub region: Option<String>,
+    /// Whether the broker wants traces of its messages.
+    pub traced: bool,
 }
 
 #[cfg(test)]

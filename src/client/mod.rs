@@ -94,6 +94,7 @@ mod options;
 mod produce;
 mod route;
 mod routes;
+mod trace;
 
 pub use self::consume::backlog::FlowLimits;
 pub use self::consume::desk::{Delivery, Listener, Outcome, ToActor};
@@ -115,7 +116,7 @@ pub use self::produce::transaction::{
 pub use self::route::NEW_TOPIC_QUEUES;
 use self::routes::Purpose;
 pub use crate::protocol::compression::Compression;
-pub use crate::protocol::names::NameError;
+pub use crate::protocol::names::{NameError, TRACE_TOPIC};
 pub use crate::remoting::error::ChannelError;
 pub use crate::remoting::lookup::LookupError;
 pub use crate::remoting::tls::{Identity, ServerCheck, TlsOptions};

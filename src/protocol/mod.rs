@@ -14,4 +14,5 @@ pub mod json;
 pub mod names;
 pub mod properties;
 pub mod record;
+pub mod trace;
 pub mod uniq_key;

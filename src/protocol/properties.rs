@@ -28,6 +28,18 @@ pub const MSG_REGION: &str = "MSG_REGION";
 pub const TRACE_ON: &str = "TRACE_ON";
 pub const CLUSTER: &str = "CLUSTER";
 pub const MSG_TYPE: &str = "MSG_TYPE";
+/// Of a reply: the id of the client that asked.
+pub const REPLY_TO_CLIENT: &str = "REPLY_TO_CLIENT";
+/// Of a request and its reply: what tells them apart from others.
+pub const CORRELATION_ID: &str = "CORRELATION_ID";
+/// Of a request: how long its sender waits, in ms.
+pub const TTL: &str = "TTL";
+/// Of a reply: when the broker handed it to the client that asked, ms since 1970.
+pub const PUSH_REPLY_TIME: &str = "PUSH_REPLY_TIME";
+/// Of a reply: when it came to the client that asked, ms since 1970.
+pub const ARRIVE_TIME: &str = "ARRIVE_TIME";
+/// Value of [`MSG_TYPE`] of a reply.
+pub const REPLY: &str = "reply";
 pub const INNER_NUM: &str = "INNER_NUM";
 pub const TIMER_PREFIX: &str = "TIMER_";
 /// Each of these asks for a timer.
@@ -126,8 +138,6 @@ pub struct Seen<'a> {
     pub timer: bool,
     /// The sender asks for a transaction.
     pub half: bool,
-    /// The message answers a request of another client.
-    pub reply: bool,
     /// The text holds a receipt of another broker that must not be stored.
     pub pop_receipt: bool,
 }
@@ -144,7 +154,6 @@ pub fn scan(text: &str) -> Seen<'_> {
             WAIT => seen.wait = !value.eq_ignore_ascii_case("false"),
             DELAY => seen.level = Some(value),
             TRAN_MSG => seen.half = value.eq_ignore_ascii_case("true"),
-            MSG_TYPE => seen.reply = value == "reply",
             POP_CK => seen.pop_receipt = true,
             _ => seen.timer |= TIMERS.contains(&name),
         }

@@ -1,6 +1,7 @@
 //! One connection.
 //!
-//! Owns: its socket, with TLS where the peer speaks it, the bytes of an unfinished frame, what is still to be sent, its credit.
+//! Owns: its socket, with TLS where the peer speaks it, the bytes of an unfinished frame, what is still to be sent, its
+//! credit, the questions to the client that it has not answered.
 //! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, `Answered` from request handlers, `Push` from
 //! whoever wants something of the client, `Resume`, `Stop`.
 //! Tells: one `Append` for all sends of a socket read to the writer, pulls to their queues, everything else to a handler.
@@ -33,6 +34,7 @@ use tokio::net::TcpStream;
 use self::credit::Credit;
 pub use self::desk::{BrokerDesk, Desk};
 use self::outbox::Outbox;
+use self::pushes::Asking;
 pub use self::socket::Arrival;
 use self::socket::Socket;
 use crate::actors::commitlog_writer::{Appended, Batch, Reply};
@@ -127,10 +129,9 @@ pub struct Session {
     batch: Box<Batch>,
     ways: Option<Ways>,
     credit: Credit,
-    /// Codec of the last request: what the broker says by itself is written in it.
-    codec: Codec,
     heard_at: Instant,
     stage: Stage,
+    asking: Asking,
 }
 
 /// How far a connection is.
@@ -163,9 +164,9 @@ impl Session {
             batch: Box::default(),
             ways: None,
             credit: Credit::default(),
-            codec: Codec::Json,
             heard_at: Instant::now(),
             stage: Stage::Open,
+            asking: Asking::default(),
         }
     }
 
@@ -174,10 +175,11 @@ impl Session {
         let frame = Frame::cut(bytes)?;
         let head = frame.head()?;
         if head.is_response() {
+            self.client_answered(&head, frame.body);
             return Ok(());
         }
         let call = Call::of(&head, frame.codec);
-        self.codec = frame.codec;
+        self.asking.codec = frame.codec;
         if self.stage == Stage::Draining {
             let remark = "the server is shutting down; another one serves";
             self.answer(call, &Refusal::new(stopping_code(head.version), remark).into());
@@ -248,6 +250,7 @@ impl Session {
         let under_way = self.credit.appending_bytes > 0
             || !self.credit.intercepted.is_empty()
             || self.credit.handled > 0
+            || self.credit.asking_bytes > 0
             || is_sending;
         if self.stage == Stage::Draining && !under_way {
             ctx.stop();

@@ -45,6 +45,8 @@ const SAYS: &[(&str, &[&str])] = &[
             "delivered: an order, an order in the dark",
         ],
     ),
+    ("request_reply", &["tea costs 3", "coffee costs 4", "nobody sells water: "]),
+    ("broadcasting", &["both caches have 10 entries", "the first goes on at the 11th"]),
     ("sql_filter", &["a bad expression: ", "at character ", " from the "]),
     (
         "geo_filter",

@@ -16,46 +16,55 @@ type Run = Box<dyn FnOnce(Arc<World>) -> Pin<Box<dyn Future<Output = ()>>>>;
 pub struct Cases {
     suite: String,
     only: String,
-    all: Vec<(&'static str, Run)>,
+    together: Vec<(&'static str, Run)>,
+    alone: Vec<(&'static str, Run)>,
 }
 
 impl Cases {
     /// Cases whose name lacks `only` are left out.
     pub fn new(suite: String, only: String) -> Self {
-        Self { suite, only, all: Vec::new() }
+        Self { suite, only, together: Vec::new(), alone: Vec::new() }
     }
 
     pub fn add<F: Future<Output = ()> + 'static>(&mut self, name: &'static str, run: fn(Arc<World>) -> F) {
         if name.contains(&self.only) {
-            self.all.push((name, Box::new(move |world| Box::pin(run(world)))));
+            self.together.push((name, Box::new(move |world| Box::pin(run(world)))));
+        }
+    }
+
+    /// One that changes settings of the servers.
+    pub fn add_alone<F: Future<Output = ()> + 'static>(&mut self, name: &'static str, run: fn(Arc<World>) -> F) {
+        if name.contains(&self.only) {
+            self.alone.push((name, Box::new(move |world| Box::pin(run(world)))));
         }
     }
 
     /// Whether all passed. Needs a `LocalSet` around it.
     pub async fn run(self, world: Arc<World>) -> bool {
-        let suite = self.suite;
-        let results = stream::iter(self.all).map(|(name, run)| {
-            let world = Arc::clone(&world);
-            let suite = suite.as_str();
-            async move {
-                let begun = Instant::now();
-                // A task of its own, so that a panic ends this case only.
-                let case = tokio::task::spawn_local(tokio::time::timeout(CASE_LIMIT, run(world)));
-                let failed = match case.await {
-                    Ok(Ok(())) => None,
-                    Ok(Err(_)) => Some(format!("it took longer than {CASE_LIMIT:?}")),
-                    Err(error) => Some(reason(error)),
-                };
-                let ms = begun.elapsed().as_millis();
-                match &failed {
-                    None => println!("PASS {suite}: {name} ({ms} ms)"),
-                    Some(reason) => println!("FAIL {suite}: {name} ({ms} ms): {}", reason.replace('\n', " ")),
-                }
-                failed.is_none()
-            }
-        });
-        results.buffer_unordered(AT_ONCE).fold(true, |all, passed| async move { all && passed }).await
+        let mut passed = true;
+        for (cases, at_once) in [(self.together, AT_ONCE), (self.alone, 1)] {
+            let results = stream::iter(cases).map(|case| run(&self.suite, case, Arc::clone(&world)));
+            passed &= results.buffer_unordered(at_once).fold(true, |all, passed| async move { all && passed }).await;
+        }
+        passed
     }
+}
+
+async fn run(suite: &str, (name, run): (&'static str, Run), world: Arc<World>) -> bool {
+    let begun = Instant::now();
+    // A task of its own, so that a panic ends this case only.
+    let case = tokio::task::spawn_local(tokio::time::timeout(CASE_LIMIT, run(world)));
+    let failed = match case.await {
+        Ok(Ok(())) => None,
+        Ok(Err(_)) => Some(format!("it took longer than {CASE_LIMIT:?}")),
+        Err(error) => Some(reason(error)),
+    };
+    let ms = begun.elapsed().as_millis();
+    match &failed {
+        None => println!("PASS {suite}: {name} ({ms} ms)"),
+        Some(reason) => println!("FAIL {suite}: {name} ({ms} ms): {}", reason.replace('\n', " ")),
+    }
+    failed.is_none()
 }
 
 fn reason(error: tokio::task::JoinError) -> String {

@@ -37,7 +37,7 @@ async fn call(world: &World, words: &[&str]) -> Ended {
 }
 
 /// What a call that must succeed says.
-async fn says(world: &World, words: &[&str]) -> String {
+pub async fn says(world: &World, words: &[&str]) -> String {
     let Ended { status, out, err } = call(world, words).await;
     assert_eq!(status, 0, "{words:?}: {out}{err}");
     out

@@ -151,7 +151,7 @@ pub struct Answered {
     pub ext: Ext<'static>,
     pub body: Bytes,
     pub codec: Codec,
-    opaque: i32,
+    pub opaque: i32,
     is_answer: bool,
 }
 
@@ -200,6 +200,8 @@ pub struct Client {
     answers: HashMap<i32, Answered>,
     /// Requests of the broker's own, as they came.
     pub pushed: VecDeque<Answered>,
+    /// What the client says of its release.
+    pub version: i32,
     opaque: i32,
 }
 
@@ -290,6 +292,7 @@ impl Client {
             unread: Vec::new(),
             answers: HashMap::new(),
             pushed: VecDeque::new(),
+            version: 513,
             opaque: 0,
         }
     }
@@ -306,7 +309,7 @@ impl Client {
         body: &[u8],
     ) -> (i32, Vec<u8>) {
         self.opaque += 1;
-        let head = NewHead { code, language: 0, version: 513, opaque: self.opaque, flag, remark: None };
+        let head = NewHead { code, language: 0, version: self.version, opaque: self.opaque, flag, remark: None };
         let mut bytes = Vec::new();
         frame::encode(&mut bytes, self.codec, &head, header, body.len()).unwrap();
         bytes.extend_from_slice(body);
@@ -341,6 +344,16 @@ impl Client {
             Some(frame) => frame,
             None => self.frame().await.expect("the broker hung up"),
         }
+    }
+
+    /// Answers a request of the broker's own.
+    pub async fn reply(&mut self, asked: &Answered, code: i32, remark: Option<&str>, body: &[u8]) {
+        let flag = frame::FLAG_RESPONSE;
+        let head = NewHead { code, language: 0, version: self.version, opaque: asked.opaque, flag, remark };
+        let mut bytes = Vec::new();
+        frame::encode(&mut bytes, asked.codec, &head, &(), body.len()).unwrap();
+        bytes.extend_from_slice(body);
+        self.socket.write_all(&bytes).await.unwrap();
     }
 
     pub async fn answer(&mut self, opaque: i32) -> Answered {

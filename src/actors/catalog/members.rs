@@ -2,7 +2,7 @@
 //!
 //! Owns: who is in which group, behind which connection, last seen when; what each consumer group subscribes to.
 //! Hears: [`Heartbeat`], [`Unregister`], [`Disconnected`], [`ListConsumerIds`], [`ListConsumers`], [`ListProducers`],
-//! [`FindConsumer`], [`AskProducer`], `Stop`.
+//! [`FindConsumer`], [`FindProducer`], [`AskProducer`], `Stop`.
 //! Tells: NOTIFY_CONSUMER_IDS_CHANGED (40) to the consumers of a group whose members changed, as `Push` to their sessions;
 //! listeners of the same; to any producer of a group what is to be asked of one.
 //! Publishes: [`SubscriptionTable`].
@@ -26,8 +26,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub use self::messages::{
-    AskProducer, Client, Consumer, Consumers, Disconnected, FindConsumer, Heartbeat, HeartbeatReply, ListConsumerIds,
-    ListConsumers, ListProducers, Producer, Unregister,
+    AskProducer, Client, Consumer, Consumers, Disconnected, FindConsumer, FindProducer, Heartbeat, HeartbeatReply,
+    ListConsumerIds, ListConsumers, ListProducers, Producer, Unregister,
 };
 use self::registry::{Member, Put, Registry};
 pub use self::subscription::{
@@ -201,6 +201,7 @@ impl Members {
                     code: RequestCode::NotifyConsumerIdsChanged.number(),
                     fields: vec![("consumerGroup", group.to_string())],
                     body: Bytes::new(),
+                    reply: None,
                 });
             }
         }
@@ -370,6 +371,14 @@ impl Handler<FindConsumer> for Members {
         // The newest connection, where one that died has not been noticed yet.
         let found = members.values().rev().find(|member| *member.client.id == *wish.client_id);
         found.map(|member| member.client.clone())
+    }
+}
+
+impl Handler<FindProducer> for Members {
+    type Result = Option<Client>;
+
+    fn handle(&mut self, wish: FindProducer, _: &mut Context<Self>) -> Self::Result {
+        self.producers.find(&wish.client_id).cloned()
     }
 }
 

@@ -134,6 +134,12 @@ impl StoredRecord {
         Record::read(&bytes).is_ok().then_some(Self { bytes })
     }
 
+    /// As it is stored.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
     /// Its parts. [`Record::again`] makes a new record of them.
     ///
     /// # Errors

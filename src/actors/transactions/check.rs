@@ -341,7 +341,8 @@ impl Walk<'_> {
             ("offsetMsgId", uniq_key::encode_offset_id(ways.log.own.store_host, placed.at).to_string()),
             ("bname", ways.config.load().identity.broker_name.clone()),
         ];
-        let push = Push { code: RequestCode::CheckTransactionState.number(), fields, body: Bytes::from(body) };
+        let code = RequestCode::CheckTransactionState.number();
+        let push = Push { code, fields, body: Bytes::from(body), reply: None };
         ways.members.tell(AskProducer { group: group.into(), push });
     }
 

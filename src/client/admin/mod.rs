@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+mod asking;
 mod cluster;
 mod connections;
 mod dead_letters;
@@ -28,6 +29,7 @@ mod messages;
 mod offsets;
 mod runtime;
 mod topics;
+mod traces;
 
 use std::sync::Arc;
 
@@ -35,6 +37,7 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+pub use self::asking::{ConsumeStatus, ConsumedDirectly, ConsumerRunningInfo, ProcessQueueInfo};
 pub use self::cluster::{BrokerPlace, Cluster, Place};
 pub use self::connections::{ConsumerGroup, Member, ProducerMember, Subscribed};
 pub use self::dead_letters::{QueueSpan, Resend};
@@ -50,6 +53,7 @@ use crate::protocol::body::Body;
 pub use crate::protocol::body::groups::SubscriptionGroupConfig as GroupConfig;
 pub use crate::protocol::body::topics::TopicConfig;
 use crate::protocol::code::{RequestCode, ResponseCode};
+pub use crate::protocol::trace::{Consumed, Consuming, Sent, Step, Stored};
 use crate::remoting::channel::Reply;
 
 /// An administrator's view of the brokers that the client's name servers know. Cheap to clone.

@@ -47,6 +47,21 @@ impl Backlog {
         self.next
     }
 
+    /// Messages that are not consumed yet.
+    pub(in crate::client) fn count(&self) -> usize {
+        self.open
+    }
+
+    /// Of the bodies of these.
+    pub(in crate::client) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The first offset that is not consumed yet, and the last one that was pulled.
+    pub(in crate::client) fn ends(&self) -> Option<(i64, i64)> {
+        Some((self.entries.front()?.offset, self.entries.back()?.offset))
+    }
+
     /// Everything below is consumed.
     pub(in crate::client) fn committable(&self) -> i64 {
         self.entries.front().map_or(self.next, |entry| entry.offset)

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -134,11 +134,26 @@ pub(in crate::client) struct Returns {
     closed: AtomicBool,
     finished: Mutex<Vec<(Vec<ReceivedMessage>, Outcome)>>,
     reader: Recipient<Returned>,
+    /// Calls of the listener, and how long they took, in µs, since somebody asked.
+    calls: AtomicU64,
+    calls_us: AtomicU64,
 }
 
 impl Returns {
     pub(in crate::client) fn new(reader: Recipient<Returned>) -> Self {
-        Self { closed: AtomicBool::new(false), finished: Mutex::default(), reader }
+        let (calls, calls_us) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { closed: AtomicBool::new(false), finished: Mutex::default(), reader, calls, calls_us }
+    }
+
+    /// Calls of the listener since this was last asked, and how long they took together.
+    pub(in crate::client) fn took(&self) -> (u64, Duration) {
+        let micros = self.calls_us.swap(0, Ordering::Relaxed);
+        (self.calls.swap(0, Ordering::Relaxed), Duration::from_micros(micros))
+    }
+
+    fn note_call(&self, took: Duration) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.calls_us.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
     }
 
     pub(in crate::client) fn close(&self) {
@@ -323,9 +338,11 @@ async fn work<L: Listener>(desk: Arc<Desk>, listener: Arc<L>, worker: usize) {
                 done.tell();
             };
             let given = batch.clone();
-            *lock(place) = Some(UnderWay { work: Work { batch, returns }, since: Instant::now() });
+            let began = Instant::now();
+            *lock(place) = Some(UnderWay { work: Work { batch, returns }, since: began });
             let outcome = consume(&*listener, given, held_up).await;
             if let Some(UnderWay { work: Work { batch, returns }, .. }) = lock(place).take() {
+                returns.note_call(began.elapsed());
                 done.add(returns, batch, outcome);
             }
             // A listener that blocks must not keep others from what we took, nor the end of the consumer waiting.

@@ -1,11 +1,14 @@
 //! Consuming as messages come: the group's members share the queues, a listener gets the messages.
 
+pub(in crate::client) mod inquiries;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::prelude::*;
 use tokio::runtime::Handle;
 
+use self::inquiries::{Direct, Inquiries};
 use super::checking::check;
 use super::desk::{Desk, Listener};
 use super::handing_back::WayBack;
@@ -22,6 +25,7 @@ use crate::client::error::ClientError;
 use crate::client::hub::Hub;
 use crate::client::membership::{Join, Leave};
 use crate::client::routes::Purpose;
+use crate::client::trace::{Traced, Tracer};
 use crate::protocol::body::clients::{self, ConsumeFromWhere, ConsumeType, ConsumerData, SubscriptionData};
 use crate::protocol::names::{Group, Topic};
 use crate::rules::assignment::{MessageQueue, Strategy};
@@ -33,16 +37,24 @@ pub struct PushConsumerBuilder {
     core: Arc<Hub>,
     options: PushOptions,
     subscriptions: Vec<(String, Filter)>,
+    trace: Option<String>,
 }
 
 impl PushConsumerBuilder {
     pub(in crate::client) fn new(core: Arc<Hub>, options: PushOptions) -> Self {
-        Self { core, options, subscriptions: Vec::new() }
+        Self { core, options, subscriptions: Vec::new(), trace: None }
     }
 
     /// Adds a topic, with the messages wanted of it. The last filter of a topic counts.
     pub fn subscribe(mut self, topic: impl Into<String>, filter: impl Into<Filter>) -> Self {
         self.subscriptions.push((topic.into(), filter.into()));
+        self
+    }
+
+    /// Writes to `topic` what becomes of each message, as RocketMQ's `enableMsgTrace` has it:
+    /// [`TRACE_TOPIC`](crate::client::TRACE_TOPIC) is the usual one.
+    pub fn traced(mut self, topic: impl Into<String>) -> Self {
+        self.trace = Some(topic.into());
         self
     }
 
@@ -77,49 +89,39 @@ impl PushConsumerBuilder {
             }
             check(&self.core, &self.options.group, wanted).await?;
         }
-        let Self { core, options, .. } = self;
+        let Self { core, options, trace, .. } = self;
         let group = options.group.clone();
         let data = consumer_data(&options, subscriptions.values().map(|wanted| wanted.data()).collect());
         if let Err(error) = agree(&core, &group, &data.subscription_data_set).await {
             tracing::warn!(%error, "a consumer starts all the same");
         }
-        let desk = Desk::open(listener, options.concurrency, &Handle::current());
+        let tracer = trace.map(|topic| Tracer::start(&core, &group, &topic));
+        let listener = Arc::new(listener);
+        let direct = Direct::new(Arc::clone(&listener), options.concurrency, call);
+        let desk = Desk::open(Traced { listener, tracer: tracer.clone() }, options.concurrency, &Handle::current());
         let topics: Vec<_> = subscriptions.keys().cloned().collect();
-        let local = open_local(&core, &options).await?;
         let options = Arc::new(options);
-        let order = order(&core, &options, call).await?;
-        let listening = Listening {
-            options: Arc::clone(&options),
-            desk: Arc::clone(&desk),
-            way_back: Arc::new(WayBack::new(&core, &group, options.retry.max_reconsume_times)),
-            order,
-        };
-        let sharer = Sharer {
-            core: Arc::clone(&core),
-            group: group.clone(),
-            start_from: options.start_from,
-            young_topics: options.young_topics,
-            commit_interval: Some(options.commit_interval),
-            local,
-            readers: Readers::Push(listening),
-        };
+        let sharer = sharer(&core, &options, &desk, call).await?;
         let shares = Shares::new(sharer, subscriptions);
         // Who broadcasts shares with nobody, and has all queues.
         let strategy = if options.broadcasts() { Strategy::Averagely } else { options.strategy.clone() };
         let me = core.client_id.clone();
-        let (shares, rebalance) = core
+        let (hub, of) = (Arc::clone(&core), Arc::clone(&options));
+        let (shares, rebalance, inquiries) = core
             .at_home(move || {
                 let shares = shares.start();
+                let inquiries = Inquiries::new(hub, of, shares.clone(), direct).start();
                 let (survey, consumer) = (shares.clone().recipient(), shares.clone().recipient());
                 let sharing = Sharing { me, strategy, interval: INTERVAL, survey, consumer };
-                (shares, Rebalance::new(sharing).start())
+                (shares, Rebalance::new(sharing).start(), inquiries)
             })
             .await?;
-        let consumer = PushConsumer { core, options, desk, shares, rebalance, left: false };
+        let consumer = PushConsumer { core, options, desk, shares, rebalance, tracer, left: false };
         if !consumer.core.join(Join::Consumer(data, Some(consumer.rebalance.clone().recipient()))).await? {
             consumer.abandon();
             return Err(ClientError::GroupTaken { group });
         }
+        consumer.core.serve(group, inquiries.recipient());
         // Brokers must know us before we compute shares, or others count us and we do not.
         consumer.core.beat_now().await?;
         for topic in topics {
@@ -151,8 +153,33 @@ impl PushConsumerBuilder {
     }
 }
 
+async fn sharer(
+    core: &Arc<Hub>,
+    options: &Arc<PushOptions>,
+    desk: &Arc<Desk>,
+    call: Call,
+) -> Result<Sharer, ClientError> {
+    let local = open_local(core, options).await?;
+    let listening = Listening {
+        options: Arc::clone(options),
+        desk: Arc::clone(desk),
+        way_back: Arc::new(WayBack::new(core, &options.group, options.retry.max_reconsume_times)),
+        order: order(core, options, call).await?,
+    };
+    Ok(Sharer {
+        core: Arc::clone(core),
+        group: options.group.clone(),
+        start_from: options.start_from,
+        young_topics: options.young_topics,
+        commit_interval: Some(options.commit_interval),
+        local,
+        readers: Readers::Push(listening),
+    })
+}
+
 /// How a listener is called.
-enum Call {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::client) enum Call {
     AtOnce,
     InOrder,
 }
@@ -209,6 +236,7 @@ pub struct PushConsumer {
     desk: Arc<Desk>,
     shares: Addr<Shares>,
     rebalance: Addr<Rebalance>,
+    tracer: Option<Tracer>,
     left: bool,
 }
 
@@ -307,6 +335,9 @@ impl PushConsumer {
         self.rebalance.do_send(Retire);
         self.suspend();
         self.desk.close(self.options.patience).await;
+        if let Some(tracer) = &self.tracer {
+            tracer.flush().await;
+        }
         self.shares.send(Finish).await.map_err(|_| ClientError::ShutDown)?;
         self.core.leave(Leave::Consumer(self.options.group.clone())).await
     }

@@ -8,6 +8,8 @@
 //! below every message that is neither consumed nor given back. In order, also: one batch with the listener, and none
 //! without the lock.
 
+mod asked;
+mod figures;
 mod in_order;
 
 use std::sync::Arc;
@@ -16,7 +18,10 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
+pub(in crate::client) use self::asked::{Look, Seek};
+pub(in crate::client) use self::figures::Figures;
 use self::in_order::InOrder;
 use super::backlog::Backlog;
 use super::beginning::Beginning;
@@ -101,12 +106,17 @@ pub(in crate::client) struct QueueReader {
     epoch: u64,
     /// Who waits for our end.
     closing: Vec<oneshot::Sender<()>>,
+    figures: Figures,
 }
 
 /// From the task that gave messages back.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Back(GivenBack);
+struct Back {
+    given: GivenBack,
+    /// When they were read.
+    epoch: u64,
+}
 
 impl QueueReader {
     pub(in crate::client) fn start(reading: Reading) -> Addr<Self> {
@@ -128,11 +138,16 @@ impl QueueReader {
                 in_order,
                 epoch: 0,
                 closing: Vec::new(),
+                figures: Figures::default(),
             }
         })
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>) {
+        if self.backlog.is_some() {
+            // Somebody said meanwhile where.
+            return;
+        }
         let reading = self.reading.clone();
         let start = async move {
             let Reading { core, listening, queue, beginning, .. } = &reading;
@@ -182,6 +197,8 @@ impl QueueReader {
             broker_id: self.broker_id,
         };
         let core = Arc::clone(&self.reading.core);
+        let began = Instant::now();
+        self.figures.pulls();
         let question = async move { pull.ask(&core).await };
         let epoch = self.epoch;
         ctx.spawn(question.into_actor(self).map(move |answer, reader, ctx| {
@@ -190,7 +207,10 @@ impl QueueReader {
             }
             reader.pulling = false;
             match answer {
-                Ok(pulled) => reader.take(pulled, ctx),
+                Ok(pulled) => {
+                    reader.figures.pulled(pulled.messages.len(), began.elapsed());
+                    reader.take(pulled, ctx);
+                }
                 Err(error) => reader.failed(&error, ctx),
             }
         }));
@@ -203,11 +223,10 @@ impl QueueReader {
         self.broker_id = pulled.broker_id;
         if pulled.moved {
             tracing::warn!(queue = %self.reading.queue, from = backlog.next(), to = pulled.next, "offset outside the queue");
-            *backlog = Backlog::new(pulled.next);
-        } else {
-            let new = backlog.add(pulled.messages, pulled.next);
-            self.bring(new, ctx);
+            return self.seek(pulled.next, ctx);
         }
+        let new = backlog.add(pulled.messages, pulled.next);
+        self.bring(new, ctx);
         self.publish();
         self.pull(ctx);
     }
@@ -244,7 +263,14 @@ impl QueueReader {
     }
 
     fn collect(&mut self, ctx: &mut Context<Self>) {
+        let (calls, time) = self.returns.took();
+        self.figures.took(calls, time);
         for (batch, outcome) in self.returns.take() {
+            self.figures.finished(batch.len(), outcome.level().is_none());
+            if self.in_order.as_ref().is_some_and(|in_order| !in_order.counts(self.epoch)) {
+                self.listener_is_free();
+                continue;
+            }
             match outcome.level() {
                 None => self.finish(&batch),
                 Some(_) if self.in_order.is_some() => {
@@ -272,19 +298,28 @@ impl QueueReader {
 
     fn give_back(&mut self, batch: Vec<ReceivedMessage>, level: i32, ctx: &Context<Self>) {
         self.giving_back += 1;
-        let (way_back, me) = (Arc::clone(&self.reading.listening.way_back), ctx.address());
+        let (way_back, me, epoch) = (Arc::clone(&self.reading.listening.way_back), ctx.address(), self.epoch);
         // Not a future of the actor: a wake would poll all that are under way.
-        drop(actix::spawn(async move { me.do_send(Back(way_back.hand_back(batch, level).await)) }));
+        drop(actix::spawn(async move { me.do_send(Back { given: way_back.hand_back(batch, level).await, epoch }) }));
     }
 
-    fn given_back(&mut self, GivenBack { taken, left }: GivenBack, ctx: &mut Context<Self>) {
+    fn given_back(&mut self, Back { given: GivenBack { taken, left }, epoch }: Back, ctx: &mut Context<Self>) {
         self.giving_back -= 1;
+        if self.epoch != epoch {
+            // The same offsets may have been read again: these are not those.
+            self.listener_is_free();
+            return self.go_on(ctx);
+        }
         self.finish(&taken);
         if self.in_order.is_some() {
             self.rest(left, ctx);
         } else if !left.is_empty() {
             let wait = self.reading.listening.options.retry.delay;
-            ctx.run_later(wait, move |reader, _| reader.hand_out(again(left)));
+            ctx.run_later(wait, move |reader, _| {
+                if reader.epoch == epoch {
+                    reader.hand_out(again(left));
+                }
+            });
         }
         self.go_on(ctx);
     }
@@ -323,8 +358,8 @@ impl Actor for QueueReader {
 impl Handler<Back> for QueueReader {
     type Result = ();
 
-    fn handle(&mut self, Back(given): Back, ctx: &mut Context<Self>) {
-        self.given_back(given, ctx);
+    fn handle(&mut self, back: Back, ctx: &mut Context<Self>) {
+        self.given_back(back, ctx);
     }
 }
 

@@ -5,8 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::client::error::{ClientError, MessageError};
+use crate::client::message::Message;
+use crate::client::produce::parcel::now_ms;
 use crate::protocol::batch;
 use crate::protocol::compression::{self, Compression, SYS_FLAG_COMPRESSED};
+use crate::protocol::header::send::ReplyMessageRequest;
+use crate::protocol::names::REPLY_TOPIC_SUFFIX;
 use crate::protocol::properties;
 use crate::protocol::record::{Record, RecordError};
 use crate::protocol::uniq_key::encode_offset_id;
@@ -112,6 +117,47 @@ pub(in crate::client) fn read(queue: &Arc<MessageQueue>, answer: &Bytes) -> Resu
     Ok(messages)
 }
 
+impl ReceivedMessage {
+    /// The reply to this message with `body`, for the client that sent it with
+    /// [`Producer::request`](crate::client::Producer::request). Send it with any producer.
+    ///
+    /// # Errors
+    /// [`ClientError::Message`] when the message is no request, or came from a broker that does not say its cluster.
+    pub fn reply_with(&self, body: impl Into<Bytes>) -> Result<Message, ClientError> {
+        let of = |name: &'static str| self.property(name).ok_or(ClientError::Message(MessageError::NoRequest { name }));
+        let topic = format!("{}_{REPLY_TOPIC_SUFFIX}", of(properties::CLUSTER)?);
+        let mut message = Message::new(topic, body).property(properties::MSG_TYPE, properties::REPLY);
+        for name in [properties::CORRELATION_ID, properties::REPLY_TO_CLIENT, properties::TTL] {
+            message = message.property(name, of(name)?);
+        }
+        Ok(message)
+    }
+
+    /// A reply that a broker passes on.
+    pub(in crate::client) fn reply(header: &ReplyMessageRequest, body: &Bytes) -> Self {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut text = header.properties.clone().into_bytes();
+        if !text.is_empty() && text.last() != Some(&properties::PAIR_END) {
+            text.push(properties::PAIR_END);
+        }
+        properties::push(&mut text, properties::ARRIVE_TIME, &now_ms().to_string());
+        Self {
+            queue: Arc::new(MessageQueue::new(&header.topic, "", u32::try_from(header.queue_id).unwrap_or(0))),
+            queue_offset: 0,
+            physical_offset: 0,
+            born_timestamp_ms: header.born_timestamp,
+            born_host: header.born_host.parse().unwrap_or(nowhere),
+            store_timestamp_ms: header.store_timestamp,
+            store_host: header.store_host.parse().unwrap_or(nowhere),
+            reconsume_times: header.reconsume_times.unwrap_or(0),
+            sys_flag: header.sys_flag,
+            flag: header.flag,
+            body: inflated(header.sys_flag, body, &header.topic),
+            properties: Bytes::from(text),
+        }
+    }
+}
+
 fn message(queue: &Arc<MessageQueue>, answer: &Bytes, record: &Record<'_>) -> ReceivedMessage {
     ReceivedMessage {
         queue: Arc::clone(queue),
@@ -124,24 +170,23 @@ fn message(queue: &Arc<MessageQueue>, answer: &Bytes, record: &Record<'_>) -> Re
         reconsume_times: record.reconsume_times,
         sys_flag: record.sys_flag,
         flag: record.flag,
-        body: inflated(answer, record),
+        body: inflated(record.sys_flag, &answer.slice_ref(record.body), record.topic),
         properties: answer.slice_ref(record.properties.as_bytes()),
     }
 }
 
-fn inflated(answer: &Bytes, record: &Record<'_>) -> Bytes {
-    let as_it_is = || answer.slice_ref(record.body);
-    if record.sys_flag & SYS_FLAG_COMPRESSED == 0 {
-        return as_it_is();
+fn inflated(sys_flag: i32, body: &Bytes, topic: &str) -> Bytes {
+    if sys_flag & SYS_FLAG_COMPRESSED == 0 {
+        return body.clone();
     }
-    let Some(kind) = Compression::of_sys_flag(record.sys_flag) else {
-        return as_it_is();
+    let Some(kind) = Compression::of_sys_flag(sys_flag) else {
+        return body.clone();
     };
-    match compression::decompress(kind, record.body, INFLATED_BYTES_MAX) {
+    match compression::decompress(kind, body, INFLATED_BYTES_MAX) {
         Ok(body) => Bytes::from(body),
         Err(error) => {
-            tracing::warn!(topic = record.topic, offset = record.queue_offset, %error, "a body cannot be inflated");
-            as_it_is()
+            tracing::warn!(topic, %error, "a body cannot be inflated");
+            body.clone()
         }
     }
 }

@@ -6,6 +6,8 @@
 //!
 //! Invariants: one reader a queue; a queue that goes to another member is committed at once, and read no further.
 
+pub(in crate::client) mod asked;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;

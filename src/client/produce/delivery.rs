@@ -303,7 +303,11 @@ impl Courier {
 }
 
 fn code_of(parcel: &Parcel) -> i32 {
-    let code = if parcel.batch { RequestCode::SendBatchMessage } else { RequestCode::SendMessageV2 };
+    let code = match (parcel.batch, parcel.reply) {
+        (true, _) => RequestCode::SendBatchMessage,
+        (false, true) => RequestCode::SendReplyMessageV2,
+        (false, false) => RequestCode::SendMessageV2,
+    };
     code.number()
 }
 
@@ -365,5 +369,6 @@ fn receipt(
         queue_offset: header.queue_offset,
         transaction_id: header.transaction_id.map(str::to_owned),
         region: header.region.map(str::to_owned),
+        traced: header.trace_on.is_none_or(|on| on != "false"),
     })
 }

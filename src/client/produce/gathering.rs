@@ -275,6 +275,7 @@ impl Stored {
             queue_offset: batch.queue_offset + i64::try_from(index).unwrap_or(i64::MAX),
             transaction_id: batch.transaction_id.clone(),
             region: batch.region.clone(),
+            traced: batch.traced,
         }
     }
 }

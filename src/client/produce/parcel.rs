@@ -33,6 +33,8 @@ pub(in crate::client) struct Parcel {
     pub(in crate::client) flag: i32,
     pub(in crate::client) born_timestamp_ms: i64,
     pub(in crate::client) batch: bool,
+    /// It answers a request of another client.
+    pub(in crate::client) reply: bool,
     /// Unique keys, joined by commas.
     pub(in crate::client) message_id: String,
     pub(in crate::client) retried: Option<Retried>,
@@ -50,7 +52,8 @@ pub(in crate::client) fn single(message: Message, keys: &UniqueKeys) -> Result<P
     message.check()?;
     let now = now_ms();
     let message_id = keys.next(now).to_string();
-    let (properties, flag) = (message.properties_text(&message_id)?, message.user_flag());
+    let properties = message.properties_text(&message_id)?;
+    let (flag, reply) = (message.user_flag(), message.is_reply());
     let (topic, body) = message.into_topic_and_body();
     Ok(Parcel {
         topic,
@@ -58,6 +61,7 @@ pub(in crate::client) fn single(message: Message, keys: &UniqueKeys) -> Result<P
         body,
         sys_flag: 0,
         flag,
+        reply,
         born_timestamp_ms: now,
         batch: false,
         message_id,
@@ -81,6 +85,7 @@ pub(in crate::client) async fn again(
         born_timestamp_ms: now_ms(),
         batch: false,
         message_id: message.message_id(),
+        reply: false,
         retried: Some(retried),
     };
     parcel.compress(options).await;
@@ -181,6 +186,7 @@ pub(in crate::client) fn batch_of(topic: &str, wait: bool, body: Vec<u8>, (ids, 
         flag: 0,
         born_timestamp_ms: now,
         batch: true,
+        reply: false,
         message_id,
         retried: None,
     }

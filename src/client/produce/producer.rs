@@ -1,5 +1,7 @@
 //! Sending messages.
 
+mod requesting;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +16,7 @@ use crate::client::hub::Hub;
 use crate::client::membership::{Join, Leave};
 use crate::client::message::{Message, SendReceipt};
 use crate::client::routes::Purpose;
+use crate::client::trace::Tracer;
 use crate::rules::assignment::MessageQueue;
 
 /// Sends messages. Cheap to share by reference; many sends may be under way at once, and none of them needs a task.
@@ -42,6 +45,9 @@ pub struct Producer {
     courier: Arc<Courier>,
     gatherer: Option<Arc<Gatherer>>,
     left: AtomicBool,
+    /// Whether it made itself known to all brokers, for replies may come by way of any.
+    known: AtomicBool,
+    tracer: Option<Tracer>,
 }
 
 impl Producer {
@@ -52,7 +58,10 @@ impl Producer {
         let gather = options.gather.clone();
         let courier = Arc::new(Courier::new(core, options));
         let gatherer = gather.map(|gather| Gatherer::new(Arc::clone(&courier), gather));
-        Ok(Self { courier, gatherer, left: AtomicBool::new(false) })
+        let trace = courier.options.trace.as_deref();
+        let tracer = trace.map(|topic| Tracer::start(&courier.core, &courier.options.group, topic));
+        let (left, known) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { courier, gatherer, left, known, tracer })
     }
 
     /// Sends one message to any queue of its topic. Dropping the future gives up waiting; the message may arrive.
@@ -84,14 +93,23 @@ impl Producer {
         target: Target<'a>,
     ) -> impl Future<Output = Result<SendReceipt, ClientError>> + Send + 'a {
         async move {
+            let begun = self.tracer.as_ref().and_then(|tracer| tracer.begin(&message)).map(Box::new);
             let gatherer = self.gatherer.as_ref().filter(|gatherer| gatherer.takes(&message));
-            if let Some(gatherer) = gatherer {
-                return gatherer.send(&message, target).await;
+            let sent = match gatherer {
+                Some(gatherer) => gatherer.send(&message, target).await,
+                None => match parcel::single(message, &self.courier.core.unique_keys) {
+                    Ok(mut parcel) => {
+                        let deadline = self.courier.deadline();
+                        parcel.compress(&self.courier.options).await;
+                        self.courier.deliver(&mut parcel, target, deadline).await
+                    }
+                    Err(error) => Err(error),
+                },
+            };
+            if let Some(begun) = begun {
+                begun.end(sent.as_ref());
             }
-            let deadline = self.courier.deadline();
-            let mut parcel = parcel::single(message, &self.courier.core.unique_keys)?;
-            parcel.compress(&self.courier.options).await;
-            self.courier.deliver(&mut parcel, target, deadline).await
+            sent
         }
     }
 
@@ -156,6 +174,9 @@ impl Producer {
     /// When the client was shut down.
     pub async fn shutdown(self) -> Result<(), ClientError> {
         self.left.store(true, Ordering::Relaxed);
+        if let Some(tracer) = &self.tracer {
+            tracer.flush().await;
+        }
         self.courier.core.leave(Leave::Producer(self.courier.options.group.clone())).await
     }
 }

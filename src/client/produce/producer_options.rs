@@ -32,6 +32,9 @@ pub struct ProducerOptions {
     pub avoid_slow_brokers: bool,
     /// Sends travel together where several are under way; `None` for each on its own.
     pub gather: Option<Gather>,
+    /// Topic to which the story of each message is written, as RocketMQ's `enableMsgTrace` has it:
+    /// [`TRACE_TOPIC`](crate::client::TRACE_TOPIC) is the usual one. `None` for no stories.
+    pub trace: Option<String>,
 }
 
 /// How sends are gathered into batches, for each topic and chosen queue. Each send keeps its own receipt.
@@ -70,6 +73,7 @@ impl ProducerOptions {
             compression_level: 5,
             avoid_slow_brokers: false,
             gather: None,
+            trace: None,
         }
     }
 

@@ -13,6 +13,7 @@ pub mod properties_text;
 pub mod queue;
 pub mod registration;
 pub mod route;
+pub mod running;
 pub mod static_topics;
 pub mod stats;
 pub mod topics;

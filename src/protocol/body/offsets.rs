@@ -64,6 +64,35 @@ pub struct ResetOffsets {
     pub offset_table: BTreeMap<MessageQueue, i64>,
 }
 
+/// The same for clients in C++, which read no maps whose keys are objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq, DeriveSerialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResetOffsetsAsList {
+    pub offset_table: Vec<ResetQueueOffset>,
+}
+
+/// The new offset of one queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq, DeriveSerialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResetQueueOffset {
+    pub broker_name: String,
+    pub offset: i64,
+    pub queue_id: i32,
+    pub topic: String,
+}
+
+impl From<&ResetOffsets> for ResetOffsetsAsList {
+    fn from(of: &ResetOffsets) -> Self {
+        let entry = |(queue, offset): (&MessageQueue, &i64)| ResetQueueOffset {
+            broker_name: queue.broker_name.clone(),
+            offset: *offset,
+            queue_id: queue.queue_id,
+            topic: queue.topic.clone(),
+        };
+        Self { offset_table: of.offset_table.iter().map(entry).collect() }
+    }
+}
+
 /// Offsets that consumers hold in memory: answer to GET_CONSUMER_STATUS_FROM_CLIENT (221) in the first table, to
 /// INVOKE_BROKER_TO_GET_CONSUMER_STATUS (223) in the second.
 #[derive(Debug, Clone, Default, PartialEq, Eq, DeriveSerialize, Deserialize)]
@@ -85,6 +114,7 @@ bodies! {
     ConsumerOffsets = "consumer offset table";
     DelayOffsets = "delay offset table";
     ResetOffsets = "offset table";
+    ResetOffsetsAsList = "list of offsets";
     ConsumerStatus = "consumer status";
     CorrectionOffsets = "correction offsets";
 }

@@ -5,6 +5,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Release numbers as headers carry them: the ordinal of RocketMQ's release list, in which stable releases of
 /// 4.x and 5.x are two apart.
 pub mod version {
+    /// From here on a consumer takes new offsets and tells its own.
+    pub const V3_0_7_SNAPSHOT: i32 = 28;
+    /// From here on a consumer tells how it runs, and consumes a message that it is given.
+    pub const V3_1_8_SNAPSHOT: i32 = 62;
     /// From here on a client says how often a message may be consumed again.
     pub const V3_4_9: i32 = 121;
     /// From here on a broker's heartbeat answer lets Java clients use SQL92 filters.

@@ -116,6 +116,37 @@ pub struct SendAnswer<'a> {
     /// The broker's region.
     #[serde(rename = "MSG_REGION", default)]
     pub region: Option<&'a str>,
+    /// `false` where the broker wants no traces.
+    #[serde(rename = "TRACE_ON", default)]
+    pub trace_on: Option<&'a str>,
+}
+
+/// Request of PUSH_REPLY_MESSAGE_TO_CLIENT (326): the reply of another client, in the body, for the one that asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplyMessageRequest {
+    pub producer_group: String,
+    pub topic: String,
+    pub queue_id: i32,
+    #[serde(default)]
+    pub sys_flag: i32,
+    /// Milliseconds since 1970, by the clock of the client that replies.
+    #[serde(default)]
+    pub born_timestamp: i64,
+    #[serde(default)]
+    pub flag: i32,
+    #[serde(default)]
+    pub properties: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconsume_times: Option<i32>,
+    /// `ip:port` of the client that replies.
+    #[serde(default)]
+    pub born_host: String,
+    /// `ip:port` of the broker.
+    #[serde(default)]
+    pub store_host: String,
+    #[serde(default)]
+    pub store_timestamp: i64,
 }
 
 /// Request of CONSUMER_SEND_MSG_BACK (36): a consumer hands a failed message back.

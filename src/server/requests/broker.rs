@@ -1,14 +1,15 @@
 //! What a broker serves beside sends and pulls: every request code in one table.
 
 use super::{
-    Answer, Refusal, Request, Response, admin, clients, groups, locks, offsets, query, retry, stats, topics,
-    transactions,
+    Answer, Refusal, Request, Response, admin, clients, consumers, groups, locks, offsets, query, replies, retry,
+    stats, topics, transactions,
 };
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::server::doors::BrokerDoors;
 
 /// Serves one request. Sends and pulls have their own way through the session, and so have commits, heartbeats and
-/// farewells where their order matters; those of the latter that come here are served all the same.
+/// farewells where their order matters; those of the latter that come here are served all the same. Nothing is to be cleaned:
+/// queues of topics that are gone, or older than the log, go by themselves.
 pub async fn serve(doors: &BrokerDoors, request: &Request) -> Answer {
     match RequestCode::from_number(request.code) {
         RequestCode::QueryMessage => query::by_key(doors, request).await,
@@ -45,17 +46,20 @@ pub async fn serve(doors: &BrokerDoors, request: &Request) -> Answer {
         RequestCode::GetConsumeStats => stats::consumption(doors, request).await,
         RequestCode::DeleteTopicInBroker => topics::delete(doors, request).await,
         RequestCode::InvokeBrokerToResetOffset => offsets::reset(doors, request).await,
+        RequestCode::InvokeBrokerToGetConsumerStatus => consumers::status(doors, request).await,
         RequestCode::UpdateAndCreateSubscriptiongroupList => groups::update_list(doors, request).await,
         RequestCode::QueryTopicConsumeByWho => groups::of_topic(doors, request).await,
         RequestCode::QueryConsumeTimeSpan => stats::time_span(doors, request).await,
         RequestCode::GetSystemTopicListFromBroker => topics::list_system(doors),
-        // Queues of topics that are gone, or older than the log, go by themselves.
         RequestCode::CleanExpiredConsumequeue | RequestCode::CleanUnusedTopic => Ok(Response::ok()),
+        RequestCode::GetConsumerRunningInfo => consumers::running_info(doors, request).await,
         RequestCode::QueryCorrectionOffset => offsets::correction(doors, request).await,
+        RequestCode::ConsumeMessageDirectly => consumers::consume_directly(doors, request).await,
         RequestCode::CloneGroupOffset => offsets::clone(doors, request).await,
         RequestCode::ViewBrokerStatsData => stats::figure(doors, request).await,
         RequestCode::GetBrokerConsumeStats => stats::all_consumption(doors, request).await,
         RequestCode::QueryConsumeQueue => query::queue_entries(doors, request).await,
+        RequestCode::SendReplyMessage | RequestCode::SendReplyMessageV2 => replies::send(doors, request).await,
         RequestCode::GetAllProducerInfo => clients::all_producers(doors).await,
         RequestCode::QueryTopicsByConsumer => groups::topics_of(doors, request).await,
         RequestCode::QuerySubscriptionByConsumer => groups::subscription(doors, request),

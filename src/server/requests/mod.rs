@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod broker;
 pub mod clients;
+pub mod consumers;
 pub mod groups;
 pub mod locks;
 mod names;
@@ -11,6 +12,7 @@ pub mod offsets;
 pub mod pull;
 pub mod query;
 mod refusals;
+pub mod replies;
 pub mod retry;
 mod runtime_info;
 pub mod send;

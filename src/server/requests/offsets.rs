@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::consumers;
 use super::names::{group, topic};
 use super::stats::subscribes;
 use super::{Answer, Refusal, Request, Response};
@@ -162,13 +163,13 @@ pub async fn list_delayed(doors: &BrokerDoors) -> Answer {
     Ok(Response::body(doors.delay.owner.ask(EncodeDelayOffsets).await?))
 }
 
-/// 222, done by the broker itself. Asking the clients to do it is not served.
+/// 222, done by the broker itself, or by the group's consumers.
 pub async fn reset(doors: &BrokerDoors, request: &Request) -> Answer {
     let header: ResetOffsetRequest = request.header()?;
     let failed = |remark: String| Refusal::new(ResponseCode::SystemError, remark);
     let config = doors.settings.now();
     if !config.clients.server_side_reset {
-        return Err(failed("this release resets offsets by itself only: set useServerSideResetOffset=true".into()));
+        return consumers::notify_reset(doors, request).await;
     }
     if config.identity.role == BrokerRole::Slave {
         return Err(failed("Can not reset offset in slave broker".into()));

@@ -378,9 +378,6 @@ fn refuse_what_is_not_there(seen: &Seen<'_>) -> Result<(), Refusal> {
     if seen.timer {
         return Err(illegal("timed messages are not supported by this broker yet; delay levels are".into()));
     }
-    if seen.reply {
-        return Err(illegal("replies of request-reply are not supported by this broker yet".into()));
-    }
     Ok(())
 }
 

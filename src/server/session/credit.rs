@@ -15,6 +15,8 @@ pub(super) struct Credit {
     pub(super) appending_bytes: usize,
     pub(super) pulls: u32,
     pub(super) handled: u32,
+    /// Of requests that wait for what other clients answer.
+    pub(super) asking_bytes: usize,
     pub(super) making: Making,
     pub(super) held: Held,
     pub(super) intercepted: Intercepted,

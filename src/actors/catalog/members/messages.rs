@@ -114,6 +114,13 @@ pub struct AskProducer {
     pub push: Push,
 }
 
+/// Asks for the way to the client of that id, where it is a producer, of whatever group.
+#[derive(Message, Debug)]
+#[rtype(result = "Option<Client>")]
+pub struct FindProducer {
+    pub client_id: String,
+}
+
 /// Asks for the way to one consumer.
 #[derive(Message, Debug)]
 #[rtype(result = "Option<Client>")]

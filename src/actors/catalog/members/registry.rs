@@ -26,6 +26,8 @@ pub(super) struct Member {
 pub(super) struct Registry<G> {
     groups: HashMap<G, BTreeMap<MemberKey, Member>>,
     of_connection: HashMap<ConnectionId, HashSet<(G, Arc<str>)>>,
+    /// By client id: the groups that it is in on each of its connections.
+    of_client: HashMap<Arc<str>, BTreeMap<ConnectionId, HashSet<G>>>,
     count: usize,
     count_max: usize,
 }
@@ -40,7 +42,8 @@ pub(super) enum Put {
 
 impl<G: Clone + Eq + Hash> Registry<G> {
     pub(super) fn new(count_max: usize) -> Self {
-        Self { groups: HashMap::new(), of_connection: HashMap::new(), count: 0, count_max }
+        let (groups, of_connection, of_client) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { groups, of_connection, of_client, count: 0, count_max }
     }
 
     pub(super) fn groups(&self) -> impl Iterator<Item = (&G, &BTreeMap<MemberKey, Member>)> {
@@ -55,6 +58,14 @@ impl<G: Clone + Eq + Hash> Registry<G> {
         self.groups.get(group)
     }
 
+    /// The client of that id, on its newest connection.
+    pub(super) fn find(&self, client_id: &str) -> Option<&Client> {
+        let (id, connections) = self.of_client.get_key_value(client_id)?;
+        let (connection, groups) = connections.last_key_value()?;
+        let members = self.groups.get(groups.iter().next()?)?;
+        members.get(&(*connection, Arc::clone(id))).map(|member| &member.client)
+    }
+
     /// Notes that `member` is there.
     pub(super) fn put(&mut self, group: &G, member: Member) -> Put {
         let connection = member.client.peer.connection;
@@ -67,6 +78,8 @@ impl<G: Clone + Eq + Hash> Registry<G> {
             return Put::NoRoom;
         }
         self.of_connection.entry(connection).or_default().insert((group.clone(), Arc::clone(&key.1)));
+        let connections = self.of_client.entry(Arc::clone(&key.1)).or_default();
+        connections.entry(connection).or_default().insert(group.clone());
         self.groups.entry(group.clone()).or_default().insert(key, member);
         self.count += 1;
         Put::Joined
@@ -84,6 +97,7 @@ impl<G: Clone + Eq + Hash> Registry<G> {
         if members.is_empty() {
             self.groups.remove(group);
         }
+        self.forget_client(group, key);
         if let Some(places) = self.of_connection.get_mut(&key.0) {
             places.remove(&(group.clone(), Arc::clone(&key.1)));
             if places.is_empty() {
@@ -91,6 +105,19 @@ impl<G: Clone + Eq + Hash> Registry<G> {
             }
         }
         true
+    }
+
+    fn forget_client(&mut self, group: &G, (connection, id): &MemberKey) {
+        let Some(connections) = self.of_client.get_mut(id) else { return };
+        if let Some(groups) = connections.get_mut(connection) {
+            groups.remove(group);
+            if groups.is_empty() {
+                connections.remove(connection);
+            }
+        }
+        if connections.is_empty() {
+            self.of_client.remove(id);
+        }
     }
 
     /// Removes all members behind `connection`; the groups that they left, each once.

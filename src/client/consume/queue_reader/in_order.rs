@@ -19,6 +19,8 @@ pub(super) struct InOrder {
     /// Behind the batch that is with the listener.
     waiting: VecDeque<ReceivedMessage>,
     turn: Turn,
+    /// The reader's epoch when a batch was handed to the listener: what it did in an older one counts no longer.
+    handed: u64,
     /// `None`: nobody else is there.
     lock: Option<Lock>,
 }
@@ -39,7 +41,7 @@ struct Lock {
 
 impl InOrder {
     pub(super) fn alone() -> Self {
-        Self { waiting: VecDeque::new(), turn: Turn::Free, lock: None }
+        Self { waiting: VecDeque::new(), turn: Turn::Free, handed: 0, lock: None }
     }
 
     pub(super) fn locked(owner: Addr<QueueLocks>) -> Self {
@@ -48,6 +50,11 @@ impl InOrder {
 
     pub(super) fn needs_lock(&self) -> bool {
         self.lock.as_ref().is_some_and(|lock| !lock.lease.as_ref().is_some_and(Lease::holds))
+    }
+
+    /// Whether what the listener did with its batch is to be looked at.
+    pub(super) fn counts(&self, epoch: u64) -> bool {
+        self.handed == epoch
     }
 
     /// Whether there is a lock that could be lost.
@@ -110,14 +117,21 @@ impl QueueReader {
             return;
         };
         tracing::warn!(queue = %self.reading.queue, "the lock of the queue is lost");
-        in_order.waiting.clear();
         if let Some(lock) = &mut in_order.lock {
             lock.lease = None;
         }
-        self.epoch += 1;
-        self.pulling = false;
+        self.start_over();
         self.backlog = None;
         self.reading.progress.forget();
+    }
+
+    /// What was read, and what is under way, counts no longer.
+    pub(super) fn start_over(&mut self) {
+        if let Some(in_order) = &mut self.in_order {
+            in_order.waiting.clear();
+        }
+        self.epoch += 1;
+        self.pulling = false;
     }
 
     /// Hands the next batch to a listener, if none has one and the queue is ours.
@@ -134,6 +148,7 @@ impl QueueReader {
         let count = self.reading.listening.options.consume_batch.min(in_order.waiting.len());
         let batch: Vec<_> = in_order.waiting.drain(..count).collect();
         in_order.turn = Turn::Listener;
+        in_order.handed = self.epoch;
         self.hand_out(batch);
     }
 
@@ -170,12 +185,12 @@ impl QueueReader {
             return self.rest(rest, ctx);
         }
         self.giving_back += 1;
-        let (way_back, me) = (Arc::clone(&self.reading.listening.way_back), ctx.address());
+        let (way_back, me, epoch) = (Arc::clone(&self.reading.listening.way_back), ctx.address(), self.epoch);
         drop(actix::spawn(async move {
             let mut given = way_back.give_up(over).await;
             given.left.extend(rest);
             given.left.sort_by_key(|message| message.queue_offset);
-            me.do_send(super::Back(given));
+            me.do_send(super::Back { given, epoch });
         }));
     }
 

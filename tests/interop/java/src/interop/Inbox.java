@@ -4,11 +4,13 @@ import java.time.Duration;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.MessageSelector;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
@@ -49,6 +51,32 @@ final class Inbox {
         return consumer;
     }
 
+    /** Starts an instance that gets everything, whoever else is in the group, and goes on where its file of offsets says. */
+    DefaultMQPushConsumer startBroadcasting(Cluster cluster, String group, String topic, String instance) throws Exception {
+        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
+        consumer.setNamesrvAddr(cluster.namesrv);
+        consumer.setVipChannelEnabled(false);
+        consumer.setInstanceName(instance);
+        if (cluster.isApache()) {
+            consumer.setHeartbeatBrokerInterval(1000);
+        }
+        return broadcast(consumer, topic, body -> receive(instance, body));
+    }
+
+    /** Starts a consumer that broadcasts, from the first message on. */
+    static DefaultMQPushConsumer broadcast(DefaultMQPushConsumer consumer, String topic, Consumer<String> ear) throws Exception {
+        // The class of the model moved between the generations.
+        consumer.setMessageModel(Enum.valueOf(consumer.getMessageModel().getDeclaringClass(), "BROADCASTING"));
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.subscribe(topic, "*");
+        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
+            messages.forEach(message -> ear.accept(Texts.text(message.getBody())));
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        consumer.start();
+        return consumer;
+    }
+
     /** Starts an instance and waits until it pulls from all of the queues: what is sent from then on it cannot miss. */
     DefaultMQPushConsumer startOwning(Cluster cluster, String group, String topic, String tags, int queues) throws Exception {
         DefaultMQPushConsumer consumer = start(cluster, group, topic, tags);
@@ -64,6 +92,11 @@ final class Inbox {
 
     int size() {
         return bodies.size();
+    }
+
+    /** How often the body came. */
+    int times(String body) {
+        return bodies.getOrDefault(body, 0);
     }
 
     boolean has(String body) {

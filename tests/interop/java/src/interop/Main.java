@@ -51,6 +51,7 @@ public final class Main {
             case "querying" -> Querying.add(cases);
             case "ordering" -> Ordering.add(cases);
             case "transactions" -> Transactions.add(cases);
+            case "requesting" -> Requesting.add(cases);
             case "retrying" -> Retrying.add(cases);
             case "filtering" -> Filtering.add(cases);
             case "custom-filters" -> Filtering.addCustom(cases);

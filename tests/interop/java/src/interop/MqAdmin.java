@@ -6,10 +6,15 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.exception.MQClientException;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.tools.command.MQAdminStartup;
 
@@ -33,13 +38,24 @@ final class MqAdmin {
         cases.addAlone("getNamesrvConfig, updateNamesrvConfig", MqAdmin::namesrvConfig);
         cases.addAlone("updateKvConfig, deleteKvConfig", MqAdmin::keyValues);
         cases.addAlone("wipeWritePerm, addWritePerm", MqAdmin::writePermission);
+        cases.addAlone("consumerStatus, where a consumer is, queryMsgById with a consumer", MqAdmin::askedConsumers);
+        cases.addAlone("resetOffsetByTime, skipAccumulatedMessage, cloneGroupOffset of a group that is not there", MqAdmin::absentOffsets);
+        cases.addAlone("resetOffsetByTime of a group that is there, by the broker", cluster -> liveReset(cluster, true));
+        cases.addAlone("resetOffsetByTime of a group that is there, by its consumers", cluster -> liveReset(cluster, false));
+        cases.addAlone("resetOffsetByTime, skipAccumulatedMessage of a group whose consumer is busy", MqAdmin::skipped);
+        cases.addAlone("queryMsgTraceById of what clients wrote", MqAdmin::traces);
         cases.addAlone("sendMessage, queryMsgById, queryMsgByKey, queryMsgByUniqueKey, queryMsgByOffset", MqAdmin::messages);
     }
 
     /** What a command prints, each run of blanks as one; only for cases that run alone, as standard output is caught. */
     static String mqadmin(Cluster cluster, String... words) {
-        List<String> arguments = new ArrayList<>(List.of(words));
-        arguments.addAll(List.of("-n", cluster.namesrv));
+        return mqadmin(cluster.namesrv, List.of(words));
+    }
+
+    /** The same of the cluster with this name server. */
+    static String mqadmin(String namesrv, List<String> words) {
+        List<String> arguments = new ArrayList<>(words);
+        arguments.addAll(List.of("-n", namesrv));
         PrintStream out = System.out;
         PrintStream err = System.err;
         ByteArrayOutputStream caught = new ByteArrayOutputStream();
@@ -231,6 +247,133 @@ final class MqAdmin {
         Check.contains(mqadmin(cluster, "addWritePerm", "-b", "broker-a"),
             "add write perm of broker[broker-a] in name server[" + cluster.namesrv + "] OK, ", "answer");
         Check.contains(mqadmin(cluster, "topicRoute", "-t", topic), "\"perm\":6", "route with write permission");
+    }
+
+    private static void askedConsumers(Cluster cluster) throws Exception {
+        String topic = cluster.newTopic("asked", 1);
+        String group = Cluster.name("asked");
+        Inbox inbox = new Inbox();
+        DefaultMQPushConsumer consumer = inbox.startOwning(cluster, group, topic, "*", 1);
+        try {
+            SendResult sent = cluster.producer.send(new Message(topic, Texts.bytes("again")));
+            Check.await(LIMIT, "the message", () -> inbox.size() == 1);
+            consumer.getDefaultMQPushConsumerImpl().persistConsumerOffset();
+            String id = consumer.buildMQClientId();
+            // Without -i the tool writes files into the working directory.
+            String one = mqadmin(cluster, "consumerStatus", "-g", group, "-i", id);
+            Check.contains(one, "PROP_CONSUME_TYPE", "its properties");
+            Check.contains(one, "Topic: " + topic, "its subscription");
+            // The tool's command for it is not in its list.
+            Check.equal(Map.of(id, Map.of(Cluster.queues(topic, 1).get(0), 1L)), cluster.admin.getConsumeStatus(topic, group, ""), "its offset");
+            String given = mqadmin(cluster, "queryMsgById", "-t", topic, "-i", sent.getOffsetMsgId(), "-g", group, "-d", id);
+            Check.contains(given, "consumeResult=CR_SUCCESS", "the result");
+            Check.await(LIMIT, "the message again", () -> inbox.times("again") == 2);
+            Check.contains(mqadmin(cluster, "consumerStatus", "-g", group, "-i", "nobody"), "not online", "a consumer that is not there");
+        } finally {
+            consumer.shutdown();
+        }
+    }
+
+    private static void absentOffsets(Cluster cluster) throws Exception {
+        String topic = cluster.newTopic("absent", 1);
+        String group = Cluster.name("absent");
+        String clone = Cluster.name("clone");
+        // The tool looks for the groups' retry topics, which come into being with their first consumers.
+        for (String each : List.of(group, clone)) {
+            new Inbox().startOwning(cluster, each, topic, "*", 1).shutdown();
+        }
+        for (int i = 0; i < 3; i++) {
+            cluster.producer.send(new Message(topic, Texts.bytes("m-" + i)));
+        }
+        cluster.awaitEnd(Cluster.queues(topic, 1), 3);
+        Check.contains(mqadmin(cluster, "skipAccumulatedMessage", "-g", group, "-t", topic), "broker-a 0 3", "skipped to the end");
+        Check.contains(mqadmin(cluster, "resetOffsetByTime", "-g", group, "-t", topic, "-s", "0"), "broker-a 0 0", "back to the start");
+        Check.contains(mqadmin(cluster, "skipAccumulatedMessage", "-g", group, "-t", topic), "broker-a 0 3", "skipped again");
+        Check.contains(mqadmin(cluster, "cloneGroupOffset", "-s", group, "-d", clone, "-t", topic, "-o", "true"),
+            "clone group offset success.", "answer");
+        line(mqadmin(cluster, "consumerProgress", "-g", clone), topic + " broker-a 0 3 3 ");
+    }
+
+    private static void liveReset(Cluster cluster, boolean byBroker) throws Exception {
+        String topic = cluster.newTopic("live", 1);
+        String group = Cluster.name("live");
+        Inbox inbox = new Inbox();
+        mqadmin(cluster, "updateBrokerConfig", "-b", cluster.broker, "-k", "useServerSideResetOffset", "-v", String.valueOf(byBroker));
+        DefaultMQPushConsumer consumer = inbox.startOwning(cluster, group, topic, "*", 1);
+        try {
+            for (int i = 0; i < 3; i++) {
+                cluster.producer.send(new Message(topic, Texts.bytes("m-" + i)));
+            }
+            Check.await(LIMIT, "3 messages", () -> inbox.size() == 3);
+            consumer.getDefaultMQPushConsumerImpl().persistConsumerOffset();
+            Check.contains(mqadmin(cluster, "resetOffsetByTime", "-g", group, "-t", topic, "-s", "0"), "broker-a 0 0", "answer");
+            cluster.producer.send(new Message(topic, Texts.bytes("m-3")));
+            // Java waits ten seconds before it reads a queue again that it was told to.
+            Check.await(Duration.ofSeconds(90), "all of them again, and the new one",
+                () -> inbox.times("m-0") == 2 && inbox.times("m-1") == 2 && inbox.times("m-2") == 2 && inbox.has("m-3"));
+        } finally {
+            consumer.shutdown();
+            mqadmin(cluster, "updateBrokerConfig", "-b", cluster.broker, "-k", "useServerSideResetOffset", "-v", "true");
+        }
+    }
+
+    private static void skipped(Cluster cluster) throws Exception {
+        String topic = cluster.newTopic("skipped", 1);
+        String group = Cluster.name("skipped");
+        for (int i = 0; i < 3; i++) {
+            cluster.producer.send(new Message(topic, Texts.bytes("old-" + i)));
+        }
+        cluster.awaitEnd(Cluster.queues(topic, 1), 3);
+        Inbox inbox = new Inbox();
+        DefaultMQPushConsumer consumer = inbox.startOwning(cluster, group, topic, "*", 1);
+        try {
+            Check.await(LIMIT, "3 messages", () -> inbox.size() == 3);
+            consumer.suspend();
+            // A pull that the broker holds may still bring what comes first.
+            int[] sent = {0};
+            Check.await(LIMIT, "nothing comes any more", () -> {
+                int before = inbox.size();
+                cluster.producer.send(new Message(topic, Texts.bytes("new-" + sent[0]++)));
+                Thread.sleep(300);
+                return inbox.size() == before;
+            });
+            int seen = inbox.size();
+            cluster.awaitEnd(Cluster.queues(topic, 1), 3 + sent[0]);
+            Check.contains(mqadmin(cluster, "skipAccumulatedMessage", "-g", group, "-t", topic), "broker-a 0 " + (3 + sent[0]), "answer");
+            consumer.resume();
+            cluster.producer.send(new Message(topic, Texts.bytes("last")));
+            Check.await(Duration.ofSeconds(90), "what comes after", () -> inbox.has("last"));
+            Check.equal(seen + 1, inbox.size(), "messages received");
+        } finally {
+            consumer.shutdown();
+        }
+    }
+
+    private static void traces(Cluster cluster) throws Exception {
+        String topic = cluster.newTopic("traced", 1);
+        String group = Cluster.name("traced");
+        DefaultMQProducer producer = new DefaultMQProducer(Cluster.name("tracing"), true, null);
+        producer.setNamesrvAddr(cluster.namesrv);
+        producer.setVipChannelEnabled(false);
+        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group, true, null);
+        consumer.setNamesrvAddr(cluster.namesrv);
+        consumer.setVipChannelEnabled(false);
+        consumer.setInstanceName(Cluster.name("instance"));
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.subscribe(topic, "*");
+        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> ConsumeConcurrentlyStatus.CONSUME_SUCCESS);
+        producer.start();
+        consumer.start();
+        try {
+            SendResult sent = producer.send(new Message(topic, "tag", "key", Texts.bytes("m")));
+            Check.await(LIMIT, "the whole story", () -> {
+                String story = mqadmin(cluster, "queryMsgTraceById", "-i", sent.getMsgId());
+                return story.contains("Pub " + producer.getProducerGroup()) && story.contains(group) && story.contains("success");
+            });
+        } finally {
+            consumer.shutdown();
+            producer.shutdown();
+        }
     }
 
     private static void messages(Cluster cluster) throws Exception {

@@ -24,6 +24,7 @@ final class Pushing {
         cases.add("push of two groups gets everything twice", Pushing::twoGroups);
         cases.add("push wakes up at once", Pushing::wakeUp);
         cases.add("push commits what it consumed", Pushing::commits);
+        cases.add("push broadcasts to every member, each with offsets of its own", Pushing::broadcasts);
     }
 
     private static void send(Cluster cluster, String topic, int from, int to) throws Exception {
@@ -48,6 +49,31 @@ final class Pushing {
             Check.equal(ALL, Inbox.owned(consumer, topic), "queues of the only instance");
         } finally {
             consumer.shutdown();
+        }
+    }
+
+    private static void broadcasts(Cluster cluster) throws Exception {
+        String topic = cluster.newTopic("broadcast", 4);
+        String group = Cluster.name("broadcast");
+        String back = Cluster.name("instance");
+        send(cluster, topic, 0, 20);
+        Inbox first = new Inbox();
+        Inbox second = new Inbox();
+        DefaultMQPushConsumer leaves = first.startBroadcasting(cluster, group, topic, back);
+        DefaultMQPushConsumer stays = second.startBroadcasting(cluster, group, topic, Cluster.name("instance"));
+        try {
+            awaitSize(first, 20);
+            awaitSize(second, 20);
+            leaves.shutdown();
+            send(cluster, topic, 20, 30);
+            Inbox since = new Inbox();
+            leaves = since.startBroadcasting(cluster, group, topic, back);
+            awaitSize(since, 10);
+            awaitSize(second, 30);
+            Check.that(since.has("m-20") && !since.has("m-19"), "it goes on where its file says");
+        } finally {
+            leaves.shutdown();
+            stays.shutdown();
         }
     }
 
