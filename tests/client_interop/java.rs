@@ -25,28 +25,27 @@ impl Java {
     /// Starts a member of `group` that consumes `topic` from its first message on, and waits until it has joined. What
     /// it gets is in the ledger.
     pub async fn member(world: &World, group: &str, topic: &str, ledger: Arc<Ledger>) -> Self {
-        Self::start(world, &["interop.Member", &world.name_server, group, topic, &name("java")], pace(world), ledger)
-            .await
+        Self::start(&["interop.Member", &world.name_server, group, topic, &name("java")], pace(world), ledger).await
     }
 
     /// The same, and it gives back all that it gets.
     pub async fn refusing_member(world: &World, group: &str, topic: &str, ledger: Arc<Ledger>) -> Self {
         let words = ["interop.Member", &world.name_server, group, topic, &name("java")];
-        Self::start(world, &words, &["1000", "refuse"], ledger).await
+        Self::start(&words, &["1000", "refuse"], ledger).await
     }
 
     /// Starts a producer of `group` for `topic`. What it is asked about is in the ledger; it commits what ends with `yes`.
     pub async fn sender(world: &World, group: &str, topic: &str, ledger: Arc<Ledger>) -> Self {
-        Self::start(world, &["interop.Sender", &world.name_server, group, topic, &name("java")], &[], ledger).await
+        Self::start(&["interop.Sender", &world.name_server, group, topic, &name("java")], &[], ledger).await
     }
 
     /// Starts one that does what it is told; see [`Self::order`].
     pub async fn partner(world: &World, ledger: Arc<Ledger>) -> Self {
-        Self::start(world, &["interop.Partner", &world.name_server, &name("java")], pace(world), ledger).await
+        Self::start(&["interop.Partner", &world.name_server, &name("java")], pace(world), ledger).await
     }
 
     /// The last of `class` is the name of the member in the ledger.
-    async fn start(world: &World, class: &[&str], more: &[&str], ledger: Arc<Ledger>) -> Self {
+    async fn start(class: &[&str], more: &[&str], ledger: Arc<Ledger>) -> Self {
         let words = java_words();
         let mut words = words.split_whitespace();
         let mut command = Command::new(words.next().expect("INTEROP_JAVA names a program"));
