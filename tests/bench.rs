@@ -1,4 +1,7 @@
-//! `actormq bench` against a hand-made responder over real sockets: what it counts has to be what the responder saw.
+//! `actormq bench` against a hand-made responder over real sockets: what it counts has to be what the responder saw. What
+//! needs more than sends and pulls runs against a broker.
+
+mod support;
 
 use actormq::cli::bench::{BenchArgs, BenchError, Report, measure};
 use clap::Parser;
@@ -7,6 +10,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
+use support::process::Process;
 
 /// How the responder behaves.
 #[derive(Clone, Copy, PartialEq)]
@@ -379,4 +383,65 @@ fn a_silent_broker_ends_the_run() {
     let error = bench("send --duration 600", &address).unwrap_err();
     assert!(matches!(error, BenchError::Silent { .. }), "{error}");
     assert_eq!(error.exit_code(), 3);
+}
+
+/// A broker of its own, and what `bench` says of it.
+fn bench_a_broker(line: &str) -> Report {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Process::broker(directory.path());
+    let report = bench(&line.replace("PID", &broker.id().to_string()), &broker.address("broker").to_string());
+    report.unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+fn figure(report: &Report, name: &str) -> f64 {
+    report.figures.value(name).unwrap_or_else(|| panic!("no {name} in {:?}", report.figures))
+}
+
+#[test]
+fn delayed_messages_are_all_delivered_and_none_early() {
+    let shape =
+        "--messages 700 --level 1 --queues 3 --connections 2 --in-flight 8 --duration 0.3 --warmup 0.1 --pid PID";
+    for more in ["--while-sending", "--all-at-once"] {
+        let report = bench_a_broker(&format!("delay {shape} {more}"));
+        assert_eq!((report.outcome.messages, report.outcome.unanswered), (700, 0), "{report:?}");
+        assert_eq!((figure(&report, "early"), figure(&report, "repeated")), (0.0, 0.0));
+        assert!(report.complaint().is_none(), "{report:?}");
+        assert!(figure(&report, "plain_per_s") > 0.0 && figure(&report, "share_of_plain") > 0.0);
+        assert_eq!(report.figures.value("plain_meanwhile_per_s").is_some(), more == "--while-sending");
+        assert!(report.table().to_string().contains("last delivered after last due"));
+    }
+}
+
+#[test]
+fn half_messages_are_committed_or_left_open() {
+    for codec in ["binary", "json"] {
+        let shape = "--connections 2 --in-flight 4 --duration 0.5 --warmup 0.1 --uncommitted 50 --pid PID";
+        let report = bench_a_broker(&format!("transactions --codec {codec} {shape}"));
+        assert!(report.outcome.messages > 0 && report.complaint().is_none(), "{report:?}");
+        assert!(report.outcome.latency_us.p50 > 0.0 && report.outcome.send_latency_us.unwrap().p50 > 0.0);
+        assert_eq!(figure(&report, "uncommitted"), 50.0);
+        assert!(figure(&report, "share_of_plain") > 0.0 && report.figures.value("memory_bytes_each").is_some());
+    }
+}
+
+#[test]
+fn locks_are_renewed_and_kept() {
+    let report = bench_a_broker("locks --clients 5 --queues-each 3 --interval 0.2 --duration 1 --idle 0.1 --pid PID");
+    assert!(report.outcome.messages > 5 && report.complaint().is_none(), "{report:?}");
+    assert_eq!((figure(&report, "locked_queues"), figure(&report, "locks_lost")), (15.0, 0.0));
+    assert!(figure(&report, "renewal_percent") >= 0.0);
+    let (_, address) = Responder::start(Manner::Willing);
+    for line in ["locks --clients 20000 --queues-each 1000", "locks --interval 0"] {
+        assert_eq!(bench(line, &address).unwrap_err().exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn a_newcomer_reads_its_backlog_beside_the_others() {
+    let line = "backlog --messages 3000 --queues 3 --newcomers 2 --rate 300 --duration 0.5 --warmup 0.2 --pid PID";
+    let report = bench_a_broker(line);
+    assert!(figure(&report, "newcomer_messages") >= 3_000.0, "{report:?}");
+    assert_eq!(report.outcome.unanswered, 0, "every message of the others came back: {report:?}");
+    assert!(figure(&report, "alone_p99_us") > 0.0 && figure(&report, "p99_ratio") > 0.0);
+    assert!(serde_json::to_value(&report).unwrap()["figures"]["alone_p50_us"].is_f64());
 }

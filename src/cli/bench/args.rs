@@ -19,6 +19,14 @@ pub enum Case {
     Pull(PullArgs),
     /// Send at a fixed rate, receive by parked pulls, and time the whole way
     E2e(E2eArgs),
+    /// Store messages that come due together, and see how late they are delivered
+    Delay(DelayArgs),
+    /// Send half messages and commit them
+    Transactions(TransactionArgs),
+    /// Renew the queue locks of many orderly consumers
+    Locks(LockArgs),
+    /// See what a newcomer who reads a backlog does to the others' latency
+    Backlog(BacklogArgs),
 }
 
 /// Whom to drive, and in which words.
@@ -135,6 +143,95 @@ pub struct E2eArgs {
     pub consumers: u32,
 }
 
+/// Flags of `bench delay`.
+#[derive(Args, Clone, Debug)]
+pub struct DelayArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Delayed messages; they are stored as fast as answers come, so they come due as fast
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: u64,
+    /// Delay level; long enough for all to be stored before the first is due
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub level: u32,
+    /// Hold the server's process (--pid, SIGSTOP) until all are due, so that they come at once
+    #[arg(long, requires = "pid")]
+    pub all_at_once: bool,
+    /// Send plain messages while the delayed ones are delivered
+    #[arg(long)]
+    pub while_sending: bool,
+}
+
+/// Flags of `bench transactions`.
+#[derive(Args, Clone, Debug)]
+pub struct TransactionArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Half messages that are sent first and left open; with --pid, what they cost the server in memory is reported
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub uncommitted: u64,
+}
+
+/// Flags of `bench locks`.
+#[derive(Args, Clone, Debug)]
+pub struct LockArgs {
+    #[command(flatten)]
+    pub target: LockTarget,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Orderly consumers, each with a connection of its own
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub clients: u32,
+    /// Queues that each of them holds; all are of one topic
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub queues_each: u32,
+    /// Seconds between two renewals of a consumer, as RocketMQ's clients have it
+    #[arg(long, value_name = "SECONDS", default_value_t = 20.0, value_parser = seconds)]
+    pub interval: f64,
+    /// Seconds that are measured
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
+    pub duration: f64,
+    /// Seconds before them in which nothing is renewed, to see what the server takes by itself
+    #[arg(long, value_name = "SECONDS", default_value_t = 20.0, value_parser = seconds)]
+    pub idle: f64,
+}
+
+/// Whom `bench locks` drives.
+#[derive(Args, Clone, Debug)]
+pub struct LockTarget {
+    /// Address of the broker, HOST:PORT
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:10911")]
+    pub broker: String,
+    /// Broker name in the locks
+    #[arg(long, value_name = "NAME", default_value = "broker-a")]
+    pub broker_name: String,
+    /// Topic whose queues are locked; made first
+    #[arg(long, value_name = "NAME", default_value = "ActormqBenchLocks")]
+    pub topic: String,
+}
+
+/// Flags of `bench backlog`.
+#[derive(Args, Clone, Debug)]
+pub struct BacklogArgs {
+    /// The others: the load of `bench e2e`
+    #[command(flatten)]
+    pub live: E2eArgs,
+    /// Messages that wait for the newcomer, of 128 B, in a topic of their own
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: u64,
+    /// Connections that the newcomer reads with; the queues are shared out among them
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub newcomers: u32,
+}
+
 impl BenchArgs {
     /// Whether the report is to be JSON.
     pub fn wants_json(&self) -> bool {
@@ -142,6 +239,10 @@ impl BenchArgs {
             Case::Send(args) => args.output.json,
             Case::Pull(args) => args.output.json,
             Case::E2e(args) => args.output.json,
+            Case::Delay(args) => args.output.json,
+            Case::Transactions(args) => args.output.json,
+            Case::Locks(args) => args.output.json,
+            Case::Backlog(args) => args.live.output.json,
         }
     }
 }

@@ -16,7 +16,12 @@ const QUERY_MESSAGE: u16 = 12;
 const UPDATE_AND_CREATE_TOPIC: u16 = 17;
 const MAX_OFFSET: u16 = 30;
 const MIN_OFFSET: u16 = 31;
+const BROKER_CONFIG: u16 = 26;
 const HEARTBEAT: u16 = 34;
+/// A client wants queues for itself, or to keep them.
+pub const LOCK_BATCH: u16 = 41;
+/// RocketMQ's delays, for a broker that does not tell its own.
+const DELAY_LEVELS: &str = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h";
 
 const SUCCESS: i32 = 0;
 /// The server does not know the request.
@@ -140,6 +145,27 @@ impl Caller {
         ];
         let reply = self.call(UPDATE_AND_CREATE_TOPIC, &fields, &[])?;
         reply.expect_success("make the topic")
+    }
+
+    /// How long a delay level delays, in milliseconds, as the broker's settings say.
+    pub fn delay_ms(&mut self, level: u32) -> Result<u64, BenchError> {
+        let settings = self.call(BROKER_CONFIG, &[], &[])?.body;
+        let settings = String::from_utf8_lossy(&settings);
+        let levels = settings.lines().find_map(|line| line.strip_prefix("messageDelayLevel=")).unwrap_or(DELAY_LEVELS);
+        let delays: Vec<&str> = levels.split_whitespace().collect();
+        let text = delays.get(level as usize - 1).copied().unwrap_or_default();
+        let (number, unit) = text.split_at(text.len().saturating_sub(1));
+        let unit_ms = match unit {
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => 0,
+        };
+        match number.parse::<u64>().map(|number| number * unit_ms) {
+            Ok(delay_ms @ 1..) => Ok(delay_ms),
+            _ => Err(BenchError::WrongCall(format!("--level {level}: the broker's levels are {levels}"))),
+        }
     }
 
     /// Announces a consumer of `topic`, named `client`, as a push consumer does.

@@ -1,10 +1,11 @@
-//! The three cases from their flags to their report.
+//! The plain cases from their flags to their report.
 
 use super::args::{E2eArgs, PullArgs, SendArgs};
 use super::both_ways::BothWays;
 use super::call::{Caller, links};
 use super::engine::{Engine, drive};
 use super::error::BenchError;
+use super::figures::Figures;
 use super::key_sample::{self, KeysFound};
 use super::parking::{ParkingLot, raise_open_files};
 use super::pulling::{PullWork, Readers};
@@ -119,7 +120,7 @@ pub fn pull(args: &PullArgs) -> Result<Report, BenchError> {
     let backlog = setup::send_spec(target, &topic, load.body, 1);
     let backlogs = setup::fill_backlog(&mut caller, target, backlog, args.prefill)?;
     let spec = setup::pull_spec(target, &topic, args.max_num, None);
-    let links = setup::consumers(target, &topic, load.connections)?;
+    let links = setup::consumers(target, setup::CONSUMER_GROUP, &topic, load.connections)?;
     let window = Window::after(clock.now(), load.warmup, load.duration);
     let mut engines = Vec::new();
     let mut first = 0;
@@ -152,17 +153,36 @@ pub fn e2e(args: &E2eArgs) -> Result<Report, BenchError> {
     let (target, load) = (&args.target, &args.load);
     check_e2e(args)?;
     let topic = setup::topic_name(target, "ActormqBenchE2e");
-    let in_flight = load.in_flight.unwrap_or(64);
-    let mut caller = setup::prepare(target, &topic)?;
-    let backlogs = setup::backlogs(&mut caller, &topic, target.queues)?;
-    let consumers = args.consumers.min(target.queues);
-    let mut links = links(target, load.connections)?;
-    links.extend(setup::consumers(target, &topic, consumers)?);
+    setup::prepare(target, &topic)?;
     let clock = Clock::start();
     let window = Window::after(clock.now(), load.warmup, load.duration);
+    let engine = e2e_engine(args, &topic, (clock, window))?;
+    let mut watch = Watch::new(args.output.pid, clock);
+    let works = drive(vec![engine], window, &mut watch)?;
+    let setting = setup::setting(target, load, &topic, (load.in_flight.unwrap_or(64), 1), args.rate);
+    let outcome = both_outcomes(works, window);
+    Ok(report("e2e", setting, outcome, &watch))
+}
+
+/// Sends at the rate asked for, and parked pulls, for `topic`, which is there.
+///
+/// # Errors
+/// When the broker takes no connections.
+pub fn e2e_engine(
+    args: &E2eArgs,
+    topic: &str,
+    (clock, window): (Clock, Window),
+) -> Result<Engine<BothWays>, BenchError> {
+    let (target, load) = (&args.target, &args.load);
+    let in_flight = load.in_flight.unwrap_or(64);
+    let mut caller = Caller::connect(&target.broker, target.codec)?;
+    let backlogs = setup::backlogs(&mut caller, topic, target.queues)?;
+    let consumers = args.consumers.min(target.queues);
+    let mut links = links(target, load.connections)?;
+    links.extend(setup::consumers(target, setup::CONSUMER_GROUP, topic, consumers)?);
     let run = clock.wall_millis(0) << 16 | u64::from(std::process::id() & 0xFFFF);
     let plan = SendPlan {
-        spec: setup::send_spec(target, &topic, load.body, 1),
+        spec: setup::send_spec(target, topic, load.body, 1),
         queues: target.queues,
         connections: load.connections as usize,
         in_flight: in_flight as usize,
@@ -173,23 +193,20 @@ pub fn e2e(args: &E2eArgs) -> Result<Report, BenchError> {
         thread: 0,
     };
     let waiting = setup::waiting(Some(args.rate as f64), 0);
-    let engine = Engine {
+    Ok(Engine {
         wire: Wire::new(&target.broker, links, clock, waiting)?,
         work: BothWays::new(
             SendWork::new(plan, clock, window),
-            setup::pull_spec(target, &topic, E2E_MAX_NUM, Some(SUSPEND_MS)),
+            setup::pull_spec(target, topic, E2E_MAX_NUM, Some(SUSPEND_MS)),
             setup::cursors_at_end(&backlogs, consumers),
             (run, window),
         ),
-    };
-    let mut watch = Watch::new(args.output.pid, clock);
-    let works = drive(vec![engine], window, &mut watch)?;
-    let setting = setup::setting(target, load, &topic, (in_flight, 1), args.rate);
-    let outcome = both_outcomes(works, window);
-    Ok(report("e2e", setting, outcome, &watch))
+    })
 }
 
-fn check_e2e(args: &E2eArgs) -> Result<(), BenchError> {
+/// # Errors
+/// When the flags of `bench e2e` contradict each other.
+pub fn check_e2e(args: &E2eArgs) -> Result<(), BenchError> {
     if (args.load.body as usize) < TIMING_LENGTH {
         return Err(BenchError::WrongCall(format!(
             "--body {} is too short for e2e: a body carries {TIMING_LENGTH} bytes of timing",
@@ -202,7 +219,8 @@ fn check_e2e(args: &E2eArgs) -> Result<(), BenchError> {
     raise_open_files(u64::from(args.load.connections) + FILES_BESIDE_CONNECTIONS)
 }
 
-fn both_outcomes(works: Vec<BothWays>, window: Window) -> Outcome {
+/// What sender and receiver say together.
+pub fn both_outcomes(works: Vec<BothWays>, window: Window) -> Outcome {
     let (mut sent, mut received) = (Tally::new(), Tally::new());
     let mut missing = 0;
     for work in works {
@@ -222,13 +240,15 @@ fn both_outcomes(works: Vec<BothWays>, window: Window) -> Outcome {
     outcome
 }
 
-fn report(case: &'static str, setting: Setting, outcome: Outcome, watch: &Watch) -> Report {
+/// A report without what only some cases tell.
+pub fn report(case: &'static str, setting: Setting, outcome: Outcome, watch: &Watch) -> Report {
     let messages = outcome.messages;
     let seconds = setting.duration_s;
     Report {
         case,
         setting,
         outcome,
+        figures: Figures::default(),
         keys: None,
         server: ServerUsage::of(watch, messages, seconds),
         generator: GeneratorUsage::of(watch, messages, seconds),

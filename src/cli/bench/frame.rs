@@ -4,6 +4,7 @@
 //! Both header codecs are RocketMQ's: JSON (0) and binary (1). A server may answer in another codec than it was asked in.
 
 use clap::ValueEnum;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Header codec of the requests.
@@ -267,12 +268,17 @@ impl Answer<'_> {
         String::from_utf8_lossy(text).into_owned()
     }
 
-    /// Value of an ext field as a number. Slow, for answers that are rare.
+    /// Value of an ext field as a number. Slow with JSON headers.
     pub fn number(&self, name: &str) -> Option<u64> {
+        self.text(name)?.parse().ok()
+    }
+
+    /// Value of an ext field. Slow with JSON headers.
+    pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         if self.is_json {
             let header: serde_json::Value = serde_json::from_slice(self.header).ok()?;
             let value = header.get("extFields")?.get(name)?;
-            return value.as_str().map_or_else(|| value.as_u64(), |text| text.parse().ok());
+            return Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned).into());
         }
         let mut at = 21 + word(self.header, 13)? as usize;
         loop {
@@ -282,7 +288,7 @@ impl Answer<'_> {
             let value_end = name_end + 4 + word(self.header, name_end)? as usize;
             let value = self.header.get(name_end + 4..value_end)?;
             if found == name.as_bytes() {
-                return std::str::from_utf8(value).ok()?.parse().ok();
+                return std::str::from_utf8(value).ok().map(Cow::Borrowed);
             }
             at = value_end;
         }

@@ -6,29 +6,40 @@
 //! little from the cores it shares with the server. A fixed rate is timed from when each message was due.
 
 mod args;
+mod backlog;
 mod both_ways;
 mod call;
 mod cases;
+mod delay;
+mod ending;
 mod engine;
 mod error;
+mod figures;
 mod frame;
 mod key_sample;
 mod lane;
+mod locks;
 mod parking;
+mod plain;
 mod pulling;
+mod read_through;
 mod record;
 mod report;
 mod sending;
 mod setup;
 mod tally;
 mod template;
+mod timeline;
 mod timing;
+mod transactions;
 mod unique_key;
+mod until;
 mod usage;
 mod wire;
 
 pub use args::{BenchArgs, Case};
 pub use error::BenchError;
+pub use figures::{Figure, Figures};
 pub use report::Report;
 use std::process::ExitCode;
 
@@ -45,6 +56,10 @@ pub fn measure(args: &BenchArgs) -> Result<Report, BenchError> {
         Case::Send(args) => cases::send(args),
         Case::Pull(args) => cases::pull(args),
         Case::E2e(args) => cases::e2e(args),
+        Case::Delay(args) => delay::delay(args),
+        Case::Transactions(args) => transactions::transactions(args),
+        Case::Locks(args) => locks::locks(args),
+        Case::Backlog(args) => backlog::backlog(args),
     }
 }
 

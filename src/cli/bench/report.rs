@@ -1,5 +1,6 @@
 //! What a run tells: as a table for people, as one JSON object for programs.
 
+use super::figures::Figures;
 use super::key_sample::KeysFound;
 use super::tally::Tally;
 use super::timing::Window;
@@ -13,12 +14,14 @@ use std::collections::BTreeMap;
 /// A finished measurement.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// `send`, `pull` or `e2e`.
+    /// The subcommand.
     pub case: &'static str,
     #[serde(flatten)]
     pub setting: Setting,
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// What this case alone tells.
+    pub figures: Figures,
     /// Unique keys queried after a run of sends.
     pub keys: Option<KeysFound>,
     /// What the server's process used, where its pid was given.
@@ -206,6 +209,9 @@ impl Report {
         row("latency µs p50 / p90 / p99 / p99.9 / max", outcome.latency_us.line());
         if let Some(latency) = outcome.send_latency_us {
             row("of sends alone", latency.line());
+        }
+        for figure in &self.figures.0 {
+            row(figure.label, figure.text());
         }
         for (code, count) in &outcome.refused {
             row(&format!("refused with code {code}"), count.to_string());

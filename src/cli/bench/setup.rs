@@ -23,11 +23,11 @@ const ENTRY_BYTES: u64 = 96;
 const PREFILL_BATCH_MAX: u64 = 32;
 const PREFILL_BATCH_BYTES: u64 = 256 * 1024;
 const PREFILL_CONNECTIONS: u32 = 4;
-const PREFILL_IN_FLIGHT: usize = 8;
+const PREFILL_IN_FLIGHT: u32 = 8;
 /// So often what a busy broker refused is sent again.
 const PREFILL_ROUNDS: usize = 10;
 /// How long a backlog that was acknowledged may take to become readable.
-const BACKLOG_PATIENCE: Duration = Duration::from_secs(10);
+const BACKLOG_PATIENCE: Duration = Duration::from_secs(60);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// The topic asked for, or `otherwise`.
@@ -78,13 +78,13 @@ pub fn share_out(links: Vec<Link>, threads: u32) -> Vec<Vec<Link>> {
     parts
 }
 
-/// `count` connections of consumers that have announced themselves.
-pub fn consumers(target: &TargetArgs, topic: &str, count: u32) -> Result<Vec<Link>, BenchError> {
+/// `count` connections of consumers of `group` that have announced themselves.
+pub fn consumers(target: &TargetArgs, group: &str, topic: &str, count: u32) -> Result<Vec<Link>, BenchError> {
     let pid = std::process::id();
     (0..count)
         .map(|number| {
             let mut caller = Caller::connect(&target.broker, target.codec)?;
-            caller.heartbeat(&format!("127.0.0.1@{pid}#{number}"), CONSUMER_GROUP, topic)?;
+            caller.heartbeat(&format!("127.0.0.1@{pid}#{number}"), group, topic)?;
             Ok(caller.into_link())
         })
         .collect()
@@ -97,6 +97,8 @@ pub fn send_spec(target: &TargetArgs, topic: &str, body: u32, batch: u32) -> Sen
         broker_name: target.broker_name.clone(),
         body_length: body as usize,
         batch: batch as usize,
+        properties: String::new(),
+        sys_flag: 0,
     }
 }
 
@@ -158,7 +160,8 @@ pub fn fill_backlog(
     }
 }
 
-fn total(backlogs: &[Backlog]) -> u64 {
+/// How many messages the queues have seen.
+pub fn total(backlogs: &[Backlog]) -> u64 {
     backlogs.iter().map(|backlog| backlog.1).sum()
 }
 
@@ -166,10 +169,19 @@ fn total(backlogs: &[Backlog]) -> u64 {
 fn prefill(target: &TargetArgs, mut spec: SendSpec, messages: u64) -> Result<u64, BenchError> {
     let per_batch = PREFILL_BATCH_BYTES / (spec.body_length as u64 + ENTRY_BYTES);
     spec.batch = per_batch.clamp(1, PREFILL_BATCH_MAX) as usize;
+    store(target, &spec, messages, (PREFILL_CONNECTIONS, PREFILL_IN_FLIGHT))
+}
+
+/// Sends `messages` messages as fast as answers come, over connections with requests under way on each as `shape`
+/// says; returns how many were acknowledged. What a busy broker refuses is made up for.
+///
+/// # Errors
+/// When the broker goes on refusing them.
+pub fn store(target: &TargetArgs, spec: &SendSpec, messages: u64, shape: (u32, u32)) -> Result<u64, BenchError> {
     let mut stored = 0;
     let mut refusal = None;
     for _ in 0..PREFILL_ROUNDS {
-        let tally = prefill_round(target, &spec, messages - stored)?;
+        let tally = store_round(target, spec, messages - stored, shape)?;
         stored += tally.messages_in_all;
         refusal = tally.refused.keys().next().copied().zip(tally.first_refusal);
         if stored >= messages || tally.messages_in_all == 0 {
@@ -184,13 +196,13 @@ fn prefill(target: &TargetArgs, mut spec: SendSpec, messages: u64) -> Result<u64
     }
 }
 
-fn prefill_round(target: &TargetArgs, spec: &SendSpec, messages: u64) -> Result<Tally, BenchError> {
+fn store_round(target: &TargetArgs, spec: &SendSpec, messages: u64, shape: (u32, u32)) -> Result<Tally, BenchError> {
     let clock = Clock::start();
     let plan = SendPlan {
         spec: spec.clone(),
         queues: target.queues,
-        connections: PREFILL_CONNECTIONS as usize,
-        in_flight: PREFILL_IN_FLIGHT,
+        connections: shape.0 as usize,
+        in_flight: shape.1 as usize,
         pace: None,
         limit: messages.div_ceil(spec.batch as u64),
         keys_wanted: 0,
@@ -198,7 +210,7 @@ fn prefill_round(target: &TargetArgs, spec: &SendSpec, messages: u64) -> Result<
         thread: 0,
     };
     let for_ever = Window { start: 0, end: u64::MAX };
-    let links = links(target, PREFILL_CONNECTIONS)?;
+    let links = links(target, shape.0)?;
     let engine = Engine {
         wire: Wire::new(&target.broker, links, clock, Waiting::Answers)?,
         work: SendWork::new(plan, clock, for_ever),

@@ -26,7 +26,16 @@ pub struct SendSpec {
     pub body_length: usize,
     /// Messages in a request; above 1 it is a batch.
     pub batch: usize,
+    /// Further properties of each message, `NAME\u{1}VALUE\u{2}` and so on.
+    pub properties: String,
+    /// 0, or [`HALF_MESSAGE`].
+    pub sys_flag: u32,
 }
+
+/// System flag of a message whose transaction is open.
+pub const HALF_MESSAGE: u32 = 4;
+/// Group that all producers of the generator are in.
+pub const PRODUCER_GROUP: &str = "actormq_bench";
 
 /// Sends as a Java producer writes them.
 #[derive(Debug)]
@@ -89,14 +98,15 @@ impl SendShape {
     fn new(spec: &SendSpec, queue_digits: usize) -> SendShape {
         let single = spec.batch == 1;
         let queue = "0".repeat(queue_digits);
-        let properties = if single { message_properties() } else { batch_properties() };
+        let properties = if single { message_properties(&spec.properties) } else { batch_properties() };
+        let sys_flag = spec.sys_flag.to_string();
         let fields = [
-            ("a", "actormq_bench"),
+            ("a", PRODUCER_GROUP),
             ("b", spec.topic.as_str()),
             ("c", "TBW102"),
             ("d", "4"),
             ("e", queue.as_str()),
-            ("f", "0"),
+            ("f", sys_flag.as_str()),
             ("g", BORN_BLANK),
             ("h", "0"),
             ("i", properties.as_str()),
@@ -106,8 +116,10 @@ impl SendShape {
             ("n", spec.broker_name.as_str()),
         ];
         let body = vec![FILL; spec.body_length];
-        let (code, body) =
-            if single { (SEND_MESSAGE_V2, body) } else { (SEND_BATCH_MESSAGE, batch_entry(&body).repeat(spec.batch)) };
+        let (code, body) = match single {
+            true => (SEND_MESSAGE_V2, body),
+            false => (SEND_BATCH_MESSAGE, batch_entry(&body, &spec.properties).repeat(spec.batch)),
+        };
         let draft = Draft::new(spec.codec, code, &fields, &body);
         let mut keys_at = vec![find_key(&draft.bytes, draft.values_at[8].start)];
         if !single {
@@ -122,8 +134,8 @@ impl SendShape {
 }
 
 /// Properties of a message in the order of Java's hash map.
-fn message_properties() -> String {
-    format!("{}TAGS\u{1}TagA\u{2}", batch_properties())
+fn message_properties(further: &str) -> String {
+    format!("{}TAGS\u{1}TagA\u{2}{further}", batch_properties())
 }
 
 /// Properties that a Java producer gives a batch as a whole.
@@ -133,8 +145,8 @@ fn batch_properties() -> String {
 }
 
 /// One message of a batch: total length, magic, CRC, flag, body length, body, properties length, properties.
-fn batch_entry(body: &[u8]) -> Vec<u8> {
-    let properties = message_properties();
+fn batch_entry(body: &[u8], further: &str) -> Vec<u8> {
+    let properties = message_properties(further);
     let total = 22 + body.len() + properties.len();
     let mut entry = Vec::with_capacity(total);
     entry.extend_from_slice(&(total as u32).to_be_bytes());
@@ -231,7 +243,7 @@ fn pull_draft(spec: &PullSpec, queue_digits: usize, offset_digits: usize) -> Dra
 
 /// Decimal digits of `value`.
 #[inline]
-fn digits(value: u64) -> usize {
+pub fn digits(value: u64) -> usize {
     value.checked_ilog10().unwrap_or(0) as usize + 1
 }
 

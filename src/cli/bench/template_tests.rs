@@ -85,7 +85,15 @@ fn properties(text: &str) -> Vec<(String, String)> {
 }
 
 fn spec(codec: Codec, body_length: usize, batch: usize) -> SendSpec {
-    SendSpec { codec, topic: "Orders".into(), broker_name: "broker-a".into(), body_length, batch }
+    SendSpec {
+        codec,
+        topic: "Orders".into(),
+        broker_name: "broker-a".into(),
+        body_length,
+        batch,
+        properties: String::new(),
+        sys_flag: 0,
+    }
 }
 
 fn stamp(opaque: u32, queue: u32) -> SendStamp {

@@ -30,6 +30,11 @@ impl Clock {
     pub fn wall_millis(&self, now: u64) -> u64 {
         self.epoch_millis + now / 1_000_000
     }
+
+    /// Nanoseconds of this clock at the wall time `millis`; 0 for what lies before its epoch.
+    pub fn at_wall(&self, millis: u64) -> u64 {
+        millis.saturating_sub(self.epoch_millis) * 1_000_000
+    }
 }
 
 /// What is measured, in nanoseconds of the run's clock; before it the load warms up.

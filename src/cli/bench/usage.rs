@@ -93,6 +93,21 @@ impl Watch {
         Ok(())
     }
 
+    /// Runs `what`, and notes what it cost in place of a window.
+    ///
+    /// # Errors
+    /// When `what` fails, or the server's process is not there any more.
+    pub fn span<T>(&mut self, what: impl FnOnce() -> Result<T, BenchError>) -> Result<T, BenchError> {
+        let before = self.cpu_times()?;
+        let made = what()?;
+        let after = self.cpu_times()?;
+        self.server_cpu = after.0.saturating_sub(before.0);
+        self.own_cpu = after.1.saturating_sub(before.1);
+        // One look at the server's memory, and none where there is no server to look at.
+        self.look_until(0, &|| true)?;
+        Ok(made)
+    }
+
     fn look_until(&mut self, moment: u64, ended: &impl Fn() -> bool) -> Result<(), BenchError> {
         loop {
             if let Some(pid) = self.pid {
