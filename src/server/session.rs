@@ -199,8 +199,23 @@ impl Session {
     }
 
     fn answer(&mut self, call: Call, response: &Response) {
+        if let Some(out) = Self::written(call, response) {
+            self.send(&out, std::slice::from_ref(&response.body), Instant::now());
+        }
+    }
+
+    /// Answers at the end of this turn, with whatever else is answered in it: one system call for all.
+    fn answer_soon(&mut self, call: Call, response: &Response) {
+        if let Some(out) = Self::written(call, response) {
+            self.outbox.put([Bytes::from(out), response.body.clone()]);
+            self.check_outbox();
+        }
+    }
+
+    /// The answer up to its body; `None` when none is wanted.
+    fn written(call: Call, response: &Response) -> Option<Vec<u8>> {
         if call.oneway {
-            return;
+            return None;
         }
         let head = NewHead {
             code: response.code,
@@ -211,10 +226,11 @@ impl Session {
             remark: response.remark.as_deref(),
         };
         let mut out = Vec::with_capacity(256);
-        match response.header.write(&mut out, call.codec, &head, response.body.len()) {
-            Ok(()) => self.send(&out, std::slice::from_ref(&response.body), Instant::now()),
-            Err(error) => tracing::error!(%error, code = response.code, "an answer has no wire form"),
-        }
+        let written = response.header.write(&mut out, call.codec, &head, response.body.len());
+        written
+            .inspect_err(|error| tracing::error!(%error, code = response.code, "an answer has no wire form"))
+            .ok()?;
+        Some(out)
     }
 
     /// Sends bytes now as far as the socket takes them; the rest follows when it does.
@@ -222,7 +238,13 @@ impl Session {
         let Some(socket) = self.writing.as_ref().filter(|_| self.stage != Stage::Closing) else { return };
         if let Err(error) = self.outbox.send(socket, (head, body), now) {
             self.close(&error.to_string());
-        } else if self.outbox.waiting_bytes() > OUTBOX_BYTES_MAX {
+        } else {
+            self.check_outbox();
+        }
+    }
+
+    fn check_outbox(&mut self) {
+        if self.outbox.waiting_bytes() > OUTBOX_BYTES_MAX {
             self.close("the peer does not read what it asked for");
         }
     }

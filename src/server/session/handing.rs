@@ -61,7 +61,7 @@ impl Session {
         ctx.spawn(actix::fut::wrap_future::<_, Self>(served).map(move |answer, session, ctx| {
             session.credit.handled -= handled;
             session.credit.asking_bytes -= asking;
-            session.answer(call, &answer.unwrap_or_else(Response::from));
+            session.answer_soon(call, &answer.unwrap_or_else(Response::from));
             session.resume_reading();
             session.end_if_drained(ctx);
         }));

@@ -72,6 +72,16 @@ impl Outbox {
         Ok(())
     }
 
+    /// Keeps what the task is to send at the end of this turn.
+    pub(super) fn put(&mut self, pieces: impl IntoIterator<Item = Bytes>) {
+        if self.waiting.is_empty() {
+            // The peer had no chance yet to take it.
+            self.sent_at = Some(Instant::now());
+        }
+        pieces.into_iter().filter(|piece| !piece.is_empty()).for_each(|piece| self.keep(piece));
+        self.wake_if(true);
+    }
+
     /// Wakes the task that sends, if there is something to send.
     pub(super) fn wake_if(&mut self, is_needed: bool) {
         if is_needed && let Some(waker) = self.waker.take() {
