@@ -124,19 +124,35 @@ impl LogView {
         if !self.holds(at, size) {
             return Ok(None);
         }
-        slice_of(&self.shared.window.load(), self.shared.ends.resident.load(Ordering::Relaxed), at, size)
+        let window = self.shared.window.load();
+        let Some(mapped) = window.iter().rev().find(|m| m.segment.base() <= at) else {
+            return Ok(Some(Slice::Cold));
+        };
+        let position = (at - mapped.segment.base()) as usize;
+        if position + size > mapped.segment.size() {
+            return Ok(None);
+        }
+        if at >= self.shared.ends.resident.load(Ordering::Relaxed) {
+            return Ok(Some(Slice::Here(mapped.bytes.slice(position..position + size))));
+        }
+        let mut buffer = vec![0; size];
+        Ok(Some(match mapped.segment.read_now(&mut buffer, position as u64)? {
+            ReadNow::Done(_) => Slice::Here(Bytes::from(buffer)),
+            ReadNow::WouldBlock => Slice::Cold,
+        }))
     }
 
-    /// What can be read now, for whoever takes many slices.
+    /// Everything of the mapped segment around `at` that can be read now without waiting, and where it begins: for whoever
+    /// looks at many records there. `None` where nothing is sure to be in memory.
     #[must_use]
-    pub fn glance(&self) -> Glance {
-        Glance {
-            min: self.min(),
-            readable: self.readable(),
-            resident: self.shared.ends.resident.load(Ordering::Relaxed),
-            segment_bytes: self.shared.segment_bytes,
-            window: self.shared.window.load_full(),
-        }
+    pub fn part(&self, at: LogOffset) -> Option<(LogOffset, Bytes)> {
+        let readable = self.readable();
+        let window = self.shared.window.load();
+        let mapped = window.iter().rev().find(|m| m.segment.base() <= at)?;
+        let base = mapped.segment.base();
+        let from = base.max(self.min()).max(self.shared.ends.resident.load(Ordering::Relaxed));
+        let to = readable.min(base + mapped.segment.size() as u64);
+        (from..to).contains(&at).then(|| (from, mapped.bytes.slice((from - base) as usize..(to - base) as usize)))
     }
 
     /// `size` bytes from `at` on, waiting for the disk where needed. `None` when that range is not readable.
@@ -163,73 +179,12 @@ impl LogView {
         Ok(Some(Bytes::from(buffer)))
     }
 
+    /// Whether the range is readable and within one segment.
     fn holds(&self, at: LogOffset, size: usize) -> bool {
-        is_within((self.min(), self.readable()), self.shared.segment_bytes, (at, size))
+        let end = at.checked_add(size as u64);
+        size > 0
+            && at >= self.min()
+            && end.is_some_and(|end| end <= self.readable())
+            && at % self.shared.segment_bytes + size as u64 <= self.shared.segment_bytes
     }
-}
-
-/// What could be read of the log at one moment. What is mapped then stays mapped for as long as this lives.
-#[derive(Debug)]
-pub struct Glance {
-    min: LogOffset,
-    readable: LogOffset,
-    resident: LogOffset,
-    segment_bytes: u64,
-    window: Arc<Vec<MappedSegment>>,
-}
-
-impl Glance {
-    /// End of what readers could see.
-    #[must_use]
-    pub fn readable(&self) -> LogOffset {
-        self.readable
-    }
-
-    /// A slice from `at` on is a part of a mapped segment, so that taking it again costs nothing and always works.
-    #[inline]
-    #[must_use]
-    pub fn is_mapped(&self, at: LogOffset) -> bool {
-        at >= self.resident && self.window.first().is_some_and(|oldest| oldest.segment.base() <= at)
-    }
-
-    /// As [`LogView::slice`].
-    ///
-    /// # Errors
-    /// When the read fails.
-    #[inline]
-    pub fn slice(&self, at: LogOffset, size: usize) -> Result<Option<Slice>, StoreError> {
-        if !is_within((self.min, self.readable), self.segment_bytes, (at, size)) {
-            return Ok(None);
-        }
-        slice_of(&self.window, self.resident, at, size)
-    }
-}
-
-/// Whether the range is readable and within one segment.
-fn is_within((min, readable): (LogOffset, LogOffset), segment_bytes: u64, (at, size): (LogOffset, usize)) -> bool {
-    let end = at.checked_add(size as u64);
-    size > 0 && at >= min && end.is_some_and(|end| end <= readable) && at % segment_bytes + size as u64 <= segment_bytes
-}
-
-fn slice_of(
-    window: &[MappedSegment],
-    resident: LogOffset,
-    at: LogOffset,
-    size: usize,
-) -> Result<Option<Slice>, StoreError> {
-    let Some(mapped) = window.iter().rev().find(|m| m.segment.base() <= at) else {
-        return Ok(Some(Slice::Cold));
-    };
-    let position = (at - mapped.segment.base()) as usize;
-    if position + size > mapped.segment.size() {
-        return Ok(None);
-    }
-    if at >= resident {
-        return Ok(Some(Slice::Here(mapped.bytes.slice(position..position + size))));
-    }
-    let mut buffer = vec![0; size];
-    Ok(Some(match mapped.segment.read_now(&mut buffer, position as u64)? {
-        ReadNow::Done(_) => Slice::Here(Bytes::from(buffer)),
-        ReadNow::WouldBlock => Slice::Cold,
-    }))
 }

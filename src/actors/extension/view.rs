@@ -1,38 +1,126 @@
-//! A stored message as a filter sees it: slices of its record, nothing copied.
+//! Stored messages as a filter sees them: where their records lie in parts of the log, nothing copied, nothing counted for
+//! each.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::protocol::compression::{self, Compression};
 use crate::protocol::properties;
 use crate::protocol::record::{
-    BORN_TIMESTAMP_AT, FLAG_COMPRESSED, Parts, QUEUE_AT, QUEUE_OFFSET_AT, begins_as_record, parts_in,
-    store_timestamp_at, sys_flag_of,
+    BORN_TIMESTAMP_AT, FLAG_COMPRESSED, Parts, QUEUE_AT, QUEUE_OFFSET_AT, parts_in, store_timestamp_at, sys_flag_of,
 };
 
 /// A body is unpacked up to this size.
 const PLAIN_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A message. Cheap to clone; keeps its part of the log in memory for as long as it lives.
-///
-/// Nothing of it is read before somebody asks: most filters look at one part of most messages.
-#[derive(Debug, Clone)]
-pub struct MessageView {
-    record: Bytes,
-}
+/// Messages of one queue, in its order. Cheap to clone; keeps their parts of the log in memory for as long as it lives.
+#[derive(Clone, Default)]
+pub struct Messages(Arc<Found>);
 
-impl MessageView {
-    /// The message in `record`; `None` where that is none.
-    #[inline]
+impl Messages {
     #[must_use]
-    pub fn read(record: Bytes) -> Option<Self> {
-        begins_as_record(&record).then_some(Self { record })
+    pub fn len(&self) -> usize {
+        self.0.places.len()
     }
 
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.places.is_empty()
+    }
+
+    /// `None` beyond the end.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<MessageView<'_>> {
+        self.0.places.get(index).map(|place| MessageView { record: self.0.record(place) })
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = MessageView<'_>> {
+        self.0.places.iter().map(|place| MessageView { record: self.0.record(place) })
+    }
+}
+
+impl From<Found> for Messages {
+    fn from(found: Found) -> Self {
+        Self(Arc::new(found))
+    }
+}
+
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Messages({})", self.len())
+    }
+}
+
+/// Where records were found that a filter is to see.
+#[derive(Default)]
+pub struct Found {
+    parts: Vec<Bytes>,
+    places: Vec<Place>,
+}
+
+/// A record's place in the part of that number.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub part: u32,
+    pub size: u32,
+    pub at: usize,
+}
+
+impl Found {
+    /// Adds a part of the log in which records lie; returns its number.
+    pub fn add_part(&mut self, part: Bytes) -> u32 {
+        self.parts.push(part);
+        self.parts.len() as u32 - 1
+    }
+
+    #[inline]
+    pub fn push(&mut self, place: Place) {
+        self.places.push(place);
+    }
+
+    pub fn reserve(&mut self, messages: usize) {
+        self.places.reserve(messages);
+    }
+
+    /// Empty where the part does not reach so far.
+    #[inline]
+    #[must_use]
+    pub fn record(&self, place: &Place) -> &[u8] {
+        let part = self.parts.get(place.part as usize);
+        part.and_then(|part| part.get(place.at..place.at + place.size as usize)).unwrap_or_default()
+    }
+}
+
+impl Messages {
+    /// The records of the messages of these numbers, which ascend; neighbours are joined.
+    #[must_use]
+    pub fn records(&self, chosen: &[usize]) -> Vec<Bytes> {
+        let Found { parts, places } = &*self.0;
+        let mut runs: Vec<Place> = Vec::new();
+        for place in chosen.iter().filter_map(|index| places.get(*index)) {
+            match runs.last_mut() {
+                Some(run) if run.part == place.part && run.at + run.size as usize == place.at => run.size += place.size,
+                _ => runs.push(*place),
+            }
+        }
+        let slice = |run: &Place| Some(parts.get(run.part as usize)?.slice(run.at..run.at + run.size as usize));
+        runs.iter().filter_map(slice).collect()
+    }
+}
+
+/// A message. Nothing of it is read before somebody asks: most filters look at one part of most messages.
+#[derive(Debug, Clone, Copy)]
+pub struct MessageView<'a> {
+    record: &'a [u8],
+}
+
+impl<'a> MessageView<'a> {
     /// Empty where lengths in the record point beyond it.
-    fn parts(&self) -> Parts<'_> {
-        parts_in(&self.record).unwrap_or_default()
+    fn parts(&self) -> Parts<'a> {
+        parts_in(self.record).unwrap_or_default()
     }
 
     fn number<const N: usize>(&self, at: usize) -> [u8; N] {
@@ -40,15 +128,15 @@ impl MessageView {
     }
 
     fn sys_flag(&self) -> i32 {
-        sys_flag_of(&self.record).unwrap_or_default()
+        sys_flag_of(self.record).unwrap_or_default()
     }
 
-    fn properties_text(&self) -> &str {
+    fn properties_text(&self) -> &'a str {
         text(self.parts().properties)
     }
 
     #[must_use]
-    pub fn topic(&self) -> &str {
+    pub fn topic(&self) -> &'a str {
         text(self.parts().topic)
     }
 
@@ -64,29 +152,29 @@ impl MessageView {
 
     /// The message's tag, of which there is one.
     #[must_use]
-    pub fn tags(&self) -> Option<&str> {
+    pub fn tags(&self) -> Option<&'a str> {
         self.property(properties::TAGS)
     }
 
     /// Names and values as they are stored, the producer's and the broker's.
-    pub fn properties(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn properties(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         properties::pairs(self.properties_text())
     }
 
     #[must_use]
-    pub fn property(&self, name: &str) -> Option<&str> {
+    pub fn property(&self, name: &str) -> Option<&'a str> {
         properties::value(self.properties_text(), name)
     }
 
     /// The body as it is stored, which may be compressed: see [`Self::plain_body`].
     #[must_use]
-    pub fn body(&self) -> &[u8] {
+    pub fn body(&self) -> &'a [u8] {
         self.parts().body
     }
 
     /// The body as its producer wrote it; `None` where it was compressed and cannot be unpacked.
     #[must_use]
-    pub fn plain_body(&self) -> Option<Cow<'_, [u8]>> {
+    pub fn plain_body(&self) -> Option<Cow<'a, [u8]>> {
         let sys_flag = self.sys_flag();
         if sys_flag & FLAG_COMPRESSED == 0 {
             return Some(Cow::Borrowed(self.body()));
@@ -140,7 +228,7 @@ mod tests {
                 let stored = store_timestamp_at(new.stored_sys_flag());
                 bytes[stored..stored + 8].copy_from_slice(&1_700_000_000_456i64.to_be_bytes());
                 let record = Record::read(&bytes).unwrap();
-                let view = MessageView::read(bytes.clone().into()).unwrap();
+                let view = MessageView { record: &bytes };
                 assert_eq!((view.topic(), view.body(), view.queue()), (record.topic, record.body, record.queue));
                 assert_eq!((view.queue_offset(), view.tags(), view.property("a")), (77, Some("t"), Some("1")));
                 assert_eq!(view.born_timestamp_ms(), record.born_timestamp_ms);
@@ -152,15 +240,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_no_message_and_what_is_torn_is_empty() {
-        assert!(MessageView::read(Bytes::from_static(&[0; 200])).is_none());
-        let mut bytes = vec![0xFF; 100];
-        bytes[..4].copy_from_slice(&100u32.to_be_bytes());
-        assert!(MessageView::read(bytes.clone().into()).is_none());
-        bytes[4..8].copy_from_slice(&crate::protocol::record::MAGIC_V1.to_be_bytes());
-        let torn = MessageView::read(bytes.clone().into()).unwrap();
-        assert_eq!((torn.topic(), torn.body(), torn.tags(), torn.properties().count()), ("", &[][..], None, 0));
-        bytes.pop();
-        assert!(MessageView::read(bytes.into()).is_none());
+    fn what_is_torn_is_empty() {
+        for bytes in [vec![0xFF; 100], vec![0; 200], Vec::new()] {
+            let torn = MessageView { record: &bytes };
+            assert_eq!((torn.topic(), torn.body(), torn.tags(), torn.properties().count()), ("", &[][..], None, 0));
+        }
+    }
+
+    #[test]
+    fn records_are_joined_where_they_are_neighbours_in_a_part() {
+        let mut found = Found::default();
+        let one = found.add_part(Bytes::from_static(b"aabbbc-dd"));
+        let other = found.add_part(Bytes::from_static(b"ee"));
+        for (part, at, size) in [(one, 0, 2), (one, 2, 3), (one, 5, 1), (one, 7, 2), (other, 0, 2)] {
+            found.push(Place { part, at, size });
+        }
+        let messages = Messages::from(found);
+        assert_eq!((messages.len(), messages.iter().len(), messages.get(1).unwrap().record), (5, 5, &b"bbb"[..]));
+        assert!(messages.get(5).is_none());
+        assert_eq!(messages.records(&[0, 1, 2, 3, 4]), ["aabbbc", "dd", "ee"]);
+        assert_eq!(messages.records(&[0, 2]), ["aa", "c"]);
+        assert!(messages.records(&[]).is_empty());
     }
 }

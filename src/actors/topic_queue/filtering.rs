@@ -105,13 +105,13 @@ impl TopicQueue {
     }
 
     /// Asks the pull's filter about the candidates.
-    fn ask_filter(&mut self, sifting: Sifting, mut candidates: Candidates, ctx: &mut Context<Self>) {
+    fn ask_filter(&mut self, sifting: Sifting, candidates: Candidates, ctx: &mut Context<Self>) {
         let Some(used) = sifting.pull.wish.custom.clone().filter(|_| candidates.len() > 0) else {
             self.filtered(sifting, candidates, Ok(Bits::default()), ctx);
             return;
         };
         let (group, expression) = (used.group.clone(), used.expression.clone());
-        let batch = FilterBatch { group, expression, messages: std::mem::take(&mut candidates.views) };
+        let batch = FilterBatch { group, expression, messages: candidates.messages() };
         self.filtering += 1;
         let away = Away(Some(sifting));
         let asked = async move {
@@ -141,13 +141,9 @@ impl TopicQueue {
             Err(error) => return self.refuse(&sifting.pull, error),
         };
         let (asked, limits) = (candidates.len(), self.roots.limits);
-        match sifting.sifted.take(candidates, &bits, (&sifting.pull, &limits)) {
-            Ok(wanted) => {
-                if let Some(used) = sifting.pull.wish.custom.as_ref().filter(|_| asked > 0) {
-                    self.paces.learn(used, asked, wanted);
-                }
-            }
-            Err(error) => return sifting.pull.fail(&error),
+        let wanted = sifting.sifted.take(&candidates, &bits, (&sifting.pull, &limits));
+        if let Some(used) = sifting.pull.wish.custom.as_ref().filter(|_| asked > 0) {
+            self.paces.learn(used, asked, wanted);
         }
         if sifting.sifted.is_over() || sifting.sifted.next() >= self.tail.end() {
             self.answer(sifting, ctx);

@@ -63,19 +63,25 @@ pub(super) enum Examined {
 /// The messages that were chosen: ranges of the log, neighbours joined.
 #[derive(Default)]
 pub(super) struct Chosen {
-    pub(super) ranges: Vec<(LogOffset, usize)>,
+    ranges: Vec<(LogOffset, usize)>,
     bytes: usize,
     pub(super) messages: u32,
 }
 
 impl Chosen {
-    pub(super) fn push(&mut self, entry: &Entry) {
+    fn push(&mut self, entry: &Entry) {
         let size = entry.size as usize;
         match self.ranges.last_mut() {
             Some((at, length)) if *at + *length as u64 == entry.at => *length += size,
             _ => self.ranges.push((entry.at, size)),
         }
-        self.bytes += size;
+        self.count(entry);
+    }
+
+    /// Counts a message that is taken from elsewhere.
+    #[inline]
+    pub(super) fn count(&mut self, entry: &Entry) {
+        self.bytes += entry.size as usize;
         self.messages += 1;
     }
 
@@ -224,7 +230,7 @@ pub(super) fn entries<'q>(
 }
 
 /// A range of the log; `None` where it is not in memory and waiting is not allowed.
-fn record(view: &LogView, (at, size): (LogOffset, usize), wait: bool) -> Result<Option<Bytes>, StoreError> {
+pub(super) fn record(view: &LogView, (at, size): (LogOffset, usize), wait: bool) -> Result<Option<Bytes>, StoreError> {
     match view.slice(at, size)?.ok_or_else(|| gone(at, size))? {
         Slice::Here(bytes) => Ok(Some(bytes)),
         Slice::Cold if wait => Ok(Some(view.read(at, size)?.ok_or_else(|| gone(at, size))?)),

@@ -6,13 +6,14 @@ use bytes::Bytes;
 
 use super::messages::{PullAsk, PullStatus, Pulled};
 use super::pace::{BATCH_BYTES_MAX, Pace, Portion};
-use super::pull::{Chosen, ENTRIES_A_PULL_MAX, Limits, STEPS_A_PULL_MAX, Source, entries, gone, may_pass};
-use crate::actors::extension::{Bits, MessageView};
+use super::pull::{Chosen, ENTRIES_A_PULL_MAX, Limits, STEPS_A_PULL_MAX, Source, entries, gone, may_pass, record};
+use crate::actors::extension::{Bits, Found, Messages, Place};
 use crate::actors::log::doors::QueueRange;
-use crate::protocol::names::QueueOffset;
+use crate::protocol::names::{LogOffset, QueueOffset};
+use crate::protocol::record::begins_as_record;
 use crate::store::StoreError;
 use crate::store::consume_queue::{ENTRY_BYTES, Entry};
-use crate::store::log_view::{Glance, LogView, Slice};
+use crate::store::log_view::LogView;
 
 /// Bytes of messages that a pull has its filter look at; past them it ends with what it found.
 const SIFTED_BYTES_MAX: usize = BATCH_BYTES_MAX;
@@ -21,54 +22,103 @@ const SIFTING_MAX: Duration = Duration::from_millis(500);
 
 /// Messages about which a custom filter is to be asked: those that pass what else the pull says.
 pub(super) struct Candidates {
-    glance: Glance,
-    /// As many as `views`.
-    list: Vec<Candidate>,
-    pub(super) views: Vec<MessageView>,
+    messages: Messages,
+    /// As many as there are messages.
+    entries: Vec<(QueueOffset, Entry)>,
     /// Offset after the last entry that was examined.
     next: QueueOffset,
+    log_end: LogOffset,
     bytes: usize,
     steps: usize,
 }
 
-struct Candidate {
-    offset: QueueOffset,
-    entry: Entry,
-    /// The record where it is a copy; otherwise it is taken from the log again if it is wanted.
-    copy: Option<Bytes>,
+impl Candidates {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn messages(&self) -> Messages {
+        self.messages.clone()
+    }
 }
 
-impl Candidates {
-    fn none(next: QueueOffset, glance: Glance) -> Self {
-        Self { glance, list: Vec::new(), views: Vec::new(), next, bytes: 0, steps: 0 }
+/// Candidates that are being gathered.
+struct Search {
+    found: Found,
+    /// The part of the log where the last one lies.
+    part: Part,
+    entries: Vec<(QueueOffset, Entry)>,
+    next: QueueOffset,
+    log_end: LogOffset,
+    bytes: usize,
+    steps: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Part {
+    number: u32,
+    from: LogOffset,
+    to: LogOffset,
+}
+
+impl Search {
+    fn new(next: QueueOffset, log_end: LogOffset) -> Self {
+        let (found, part) = (Found::default(), Part { number: 0, from: 0, to: 0 });
+        Self { found, part, entries: Vec::new(), next, log_end, bytes: 0, steps: 0 }
+    }
+
+    fn end(self) -> Candidates {
+        let Search { found, entries, next, log_end, bytes, steps, .. } = self;
+        Candidates { messages: found.into(), entries, next, log_end, bytes, steps }
     }
 
     fn reserved(&mut self, portion: Portion) -> Portion {
-        self.list.reserve(portion.messages);
-        self.views.reserve(portion.messages);
+        self.entries.reserve(portion.messages);
+        self.found.reserve(portion.messages);
         portion
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.list.len()
+    fn has_all(&self, portion: Portion, next: &Entry) -> bool {
+        let count = self.entries.len();
+        count >= portion.messages || (count > 0 && self.bytes + next.size as usize > portion.bytes)
     }
 
-    /// The record of the entry; `None` when that would block and `wait` is false.
-    fn record(&self, view: &LogView, entry: &Entry, wait: bool) -> Result<Option<Bytes>, StoreError> {
-        let (at, size) = (entry.at, entry.size as usize);
-        match self.glance.slice(at, size)?.ok_or_else(|| gone(at, size))? {
-            Slice::Here(bytes) => Ok(Some(bytes)),
-            Slice::Cold if wait => Ok(Some(view.read(at, size)?.ok_or_else(|| gone(at, size))?)),
-            Slice::Cold => Ok(None),
+    /// Where the entry's record lies; `None` when finding it would block and `wait` is false.
+    #[inline]
+    fn place(&mut self, view: &LogView, entry: &Entry, wait: bool) -> Result<Option<Place>, StoreError> {
+        let to = entry.at + u64::from(entry.size);
+        if (entry.at < self.part.from || to > self.part.to) && !self.turn_to(view, entry, wait)? {
+            return Ok(None);
         }
+        let at = (entry.at - self.part.from) as usize;
+        Ok(Some(Place { part: self.part.number, size: entry.size, at }))
     }
 
-    fn push(&mut self, entry: Entry, record: Bytes) -> Result<(), StoreError> {
-        let copy = (!self.glance.is_mapped(entry.at)).then(|| record.clone());
-        self.bytes += record.len();
-        self.views.push(MessageView::read(record).ok_or_else(|| gone(entry.at, entry.size as usize))?);
-        self.list.push(Candidate { offset: self.next, entry, copy });
-        Ok(())
+    /// Makes `part` one that has the entry's record: of the log itself, or a copy of that record alone.
+    fn turn_to(&mut self, view: &LogView, entry: &Entry, wait: bool) -> Result<bool, StoreError> {
+        let (at, size) = (entry.at, entry.size as usize);
+        let near = view.part(at).filter(|(from, bytes)| size > 0 && at - from + size as u64 <= bytes.len() as u64);
+        let (from, bytes) = match near {
+            Some(part) => part,
+            None => {
+                let Some(copy) = record(view, (at, size), wait)? else { return Ok(false) };
+                // What comes from the disk may be anything.
+                if !begins_as_record(&copy) {
+                    return Err(gone(at, size));
+                }
+                (at, copy)
+            }
+        };
+        let to = from + bytes.len() as u64;
+        self.part = Part { number: self.found.add_part(bytes), from, to };
+        Ok(true)
+    }
+
+    #[inline]
+    fn push(&mut self, entry: Entry, place: Place) {
+        self.bytes += entry.size as usize;
+        self.entries.push((self.next, entry));
+        self.found.push(place);
     }
 }
 
@@ -114,19 +164,12 @@ impl Sifted {
     }
 
     /// Takes, of the candidates, what `bits` say is wanted, as far as it fits. Returns how many are wanted.
-    pub(super) fn take(
-        &mut self,
-        candidates: Candidates,
-        bits: &Bits,
-        (pull, limits): (&PullAsk, &Limits),
-    ) -> Result<usize, StoreError> {
-        let Candidates { glance, list, next, bytes, steps, .. } = candidates;
-        let (log_end, mut wanted) = (glance.readable(), 0);
-        self.next = next;
-        self.bytes += bytes;
-        self.steps += steps;
-        let last = list.last().map(|candidate| candidate.entry);
-        for (index, candidate) in list.into_iter().enumerate() {
+    pub(super) fn take(&mut self, candidates: &Candidates, bits: &Bits, (pull, limits): (&PullAsk, &Limits)) -> usize {
+        self.next = candidates.next;
+        self.bytes += candidates.bytes;
+        self.steps += candidates.steps;
+        let (log_end, mut wanted, mut taken) = (candidates.log_end, 0, Vec::new());
+        for (index, (offset, entry)) in candidates.entries.iter().enumerate() {
             if !bits.get(index) {
                 continue;
             }
@@ -134,35 +177,19 @@ impl Sifted {
             if self.full {
                 continue;
             }
-            if !self.chosen.takes(&candidate.entry, pull.count, limits, log_end) {
-                // The next pull begins with it.
-                self.next = candidate.offset;
-                self.full = true;
-                continue;
-            }
-            if let Some(copy) = candidate.copy {
-                self.settle(&glance)?;
-                self.chosen.push(&candidate.entry);
-                self.chosen.ranges.clear();
-                self.records.push(copy);
+            if self.chosen.takes(entry, pull.count, limits, log_end) {
+                self.chosen.count(entry);
+                taken.push(index);
             } else {
-                self.chosen.push(&candidate.entry);
+                // The next pull begins with it.
+                self.next = *offset;
+                self.full = true;
             }
         }
-        self.settle(&glance)?;
-        self.full |= last.is_some_and(|last| !self.chosen.takes(&last, pull.count, limits, log_end));
-        Ok(wanted)
-    }
-
-    /// Takes from the log what was chosen of it.
-    fn settle(&mut self, glance: &Glance) -> Result<(), StoreError> {
-        for (at, size) in self.chosen.ranges.drain(..) {
-            match glance.slice(at, size)? {
-                Some(Slice::Here(bytes)) => self.records.push(bytes),
-                Some(Slice::Cold) | None => return Err(gone(at, size)),
-            }
-        }
-        Ok(())
+        self.records.extend(candidates.messages.records(&taken));
+        let last = candidates.entries.last();
+        self.full |= last.is_some_and(|(_, last)| !self.chosen.takes(last, pull.count, limits, log_end));
+        wanted
     }
 
     /// The answer to the pull.
@@ -184,40 +211,38 @@ impl Source<'_> {
     ) -> Result<Option<Candidates>, StoreError> {
         let Source { view, queue, tail, scratch } = self;
         let (from, left) = (sifted.next, sifted.entries_left() as u64);
-        let mut found = Candidates::none(from, view.glance());
-        let log_end = found.glance.readable();
-        let mut portion = None;
+        let log_end = view.readable();
+        let (mut search, mut portion) = (Search::new(from, log_end), None);
+        // What is here already is a batch; with nothing yet it has to be read.
+        let here = |search: Search| Ok((search.next > from).then(|| search.end()));
         scratch.take_steps();
-        while found.next - from < left {
-            // What is here already is a batch; with nothing yet it has to be read.
-            let here = |found: Candidates| Ok((found.next > from).then_some(found));
-            let Some(entries) = entries(queue, tail, found.next, wait)? else { return here(found) };
+        while search.next - from < left {
+            let Some(entries) = entries(queue, tail, search.next, wait)? else { return here(search) };
             let (entries, _) = entries.as_chunks::<ENTRY_BYTES>();
             if entries.is_empty() {
                 break;
             }
-            for entry in entries.iter().take((left - (found.next - from)) as usize).map(Entry::decode) {
+            for entry in entries.iter().take((left - (search.next - from)) as usize).map(Entry::decode) {
                 if pull.wish.wants_code(entry.tag_code) {
-                    let Portion { messages, bytes } = *portion.get_or_insert_with(|| {
+                    let portion = *portion.get_or_insert_with(|| {
                         let room = sifted.chosen.room(&entry, pull.count, limits, log_end);
-                        found.reserved(pace.portion(room))
+                        search.reserved(pace.portion(room))
                     });
-                    let next_bytes = found.bytes + entry.size as usize;
-                    if found.len() >= messages || (found.len() > 0 && next_bytes > bytes) {
-                        return Ok(Some(found));
+                    if search.has_all(portion, &entry) {
+                        return Ok(Some(search.end()));
                     }
-                    let Some(record) = found.record(view, &entry, wait)? else { return here(found) };
-                    if may_pass(&pull.wish, &record, scratch) {
-                        found.push(entry, record)?;
+                    let Some(place) = search.place(view, &entry, wait)? else { return here(search) };
+                    if may_pass(&pull.wish, search.found.record(&place), scratch) {
+                        search.push(entry, place);
                     }
-                    found.steps += scratch.take_steps();
+                    search.steps += scratch.take_steps();
                 }
-                found.next += 1;
-                if found.steps >= STEPS_A_PULL_MAX {
-                    return Ok(Some(found));
+                search.next += 1;
+                if search.steps >= STEPS_A_PULL_MAX {
+                    return Ok(Some(search.end()));
                 }
             }
         }
-        Ok(Some(found))
+        Ok(Some(search.end()))
     }
 }
