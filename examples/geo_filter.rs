@@ -44,7 +44,7 @@ impl Near {
     }
 
     /// A message that does not say where it is from is nowhere near.
-    fn holds(&self, message: &MessageView) -> bool {
+    fn holds(&self, message: MessageView) -> bool {
         let degrees = |name| message.property(name)?.parse::<f64>().ok();
         let (Some(lat), Some(lon)) = (degrees("lat"), degrees("lon")) else { return false };
         distance_km(self.point, (lat, lon)) <= self.km

@@ -1,5 +1,7 @@
 //! Actors that a program adds to its broker: filters that work and filters that do not, interceptors, listeners.
 
+#[path = "extending/batches.rs"]
+mod batches;
 mod support;
 
 use std::sync::Arc;

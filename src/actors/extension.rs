@@ -21,4 +21,4 @@ pub use self::interceptor::{
     INTERCEPT_PATIENCE, Incoming, InterceptAnswer, InterceptBatch, InterceptError, Interceptors, Verdict,
 };
 pub use self::listener::{BrokerEvent, Listeners};
-pub use self::view::MessageView;
+pub use self::view::{Found, MessageView, Messages, Place};

@@ -10,7 +10,9 @@
 
 mod filtering;
 mod messages;
+mod pace;
 mod pull;
+mod sifting;
 mod tail;
 
 use std::time::Instant;
@@ -21,6 +23,7 @@ use tokio::sync::oneshot;
 pub use self::messages::{
     Ask, Entries, PullAsk, PullStatus, Pulled, PulledTo, QueueMessage, Retire, Retired, Unwatched, Wish,
 };
+use self::pace::Paces;
 pub use self::pull::Limits;
 use self::pull::{Examined, Source};
 use self::tail::Tail;
@@ -60,6 +63,8 @@ pub struct TopicQueue {
     waiting: Vec<Waiting>,
     /// Pulls that a custom filter has.
     filtering: usize,
+    /// How much their filters let through.
+    paces: Paces,
     scratch: sql::Scratch,
     /// When the timer for waiting pulls rings, if it is set.
     alarm: Option<Instant>,
@@ -77,8 +82,8 @@ impl TopicQueue {
     #[must_use]
     pub fn new(roots: QueueRoots, queue: ConsumeQueue, unwritten: Vec<u8>) -> Self {
         let tail = Tail::new(queue.end(), unwritten, &roots.ahead);
-        let waiting = Vec::new();
-        Self { roots, queue, tail, waiting, filtering: 0, scratch: sql::Scratch::default(), alarm: None, watched: 0 }
+        let (waiting, paces, scratch) = (Vec::new(), Paces::default(), sql::Scratch::default());
+        Self { roots, queue, tail, waiting, filtering: 0, paces, scratch, alarm: None, watched: 0 }
     }
 
     fn range(&self) -> QueueRange {
@@ -105,43 +110,31 @@ impl TopicQueue {
                 Some(deadline) if pulled.may_wait() => self.wait(pull, deadline, ctx),
                 _ => pull.reply.do_send(pulled),
             },
-            Ok(Examined::Ask(candidates)) => self.ask_filter(pull, candidates, deadline, ctx),
-            Ok(Examined::Cold) => self.pull_cold(pull, deadline, ctx),
+            Ok(Examined::Sift(from)) => self.sift(pull, from, deadline, ctx),
+            Ok(Examined::Cold) => self.pull_cold(pull, ctx),
             Err(error) => pull.fail(&error),
         }
     }
 
     /// Reads what is not in memory on a thread where waiting is allowed.
-    fn pull_cold(&mut self, pull: PullAsk, deadline: Option<Instant>, ctx: &mut Context<Self>) {
+    fn pull_cold(&mut self, pull: PullAsk, ctx: &mut Context<Self>) {
         let (view, limits) = (self.roots.view.clone(), self.roots.limits);
         let (mut queue, tail) = (self.queue.another(), self.tail.copy());
-        let filters = usize::from(pull.wish.custom.is_some());
-        self.filtering += filters;
         let read = async move {
             let read = tokio::task::spawn_blocking(move || {
                 let mut scratch = sql::Scratch::default();
                 let mut source = Source { view: &view, queue: &mut queue, tail: &tail, scratch: &mut scratch };
                 match source.examine(&pull, &limits, true) {
                     Ok(Examined::Done(pulled)) => pull.reply.do_send(pulled),
-                    Ok(Examined::Ask(candidates)) => return Some((pull, candidates)),
-                    Ok(Examined::Cold) => pull.fail("a read that may wait said that it would"),
+                    Ok(Examined::Sift(_) | Examined::Cold) => pull.fail("a read that may wait said that it would"),
                     Err(error) => pull.fail(&error),
                 }
-                None
             });
-            read.await.unwrap_or_else(|error| {
+            if let Err(error) = read.await {
                 tracing::error!(%error, "a cold read ended by a panic");
-                None
-            })
-        };
-        ctx.spawn(actix::fut::wrap_future::<_, Self>(read).map(move |asks, queue, ctx| {
-            queue.filtering -= filters;
-            if let Some((pull, candidates)) = asks {
-                queue.ask_filter(pull, candidates, deadline, ctx);
-            } else if filters > 0 {
-                queue.tell_if_unwatched();
             }
-        }));
+        };
+        ctx.spawn(actix::fut::wrap_future(read));
     }
 
     fn wait(&mut self, pull: PullAsk, deadline: Instant, ctx: &mut Context<Self>) {
@@ -177,7 +170,7 @@ impl TopicQueue {
         let limits = self.roots.limits;
         match self.source().examine(&pull, &limits, false) {
             Ok(Examined::Done(pulled)) => pull.reply.do_send(pulled),
-            Ok(Examined::Ask(candidates)) => self.ask_filter(pull, candidates, None, ctx),
+            Ok(Examined::Sift(from)) => self.sift(pull, from, None, ctx),
             Ok(Examined::Cold) => pull.fail("the message is not in memory; pull again"),
             Err(error) => pull.fail(&error),
         }

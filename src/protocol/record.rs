@@ -36,6 +36,8 @@ pub const TOPIC_BYTES_V1: usize = 127;
 pub const QUEUE_OFFSET_AT: usize = 20;
 pub const PHYSICAL_OFFSET_AT: usize = 28;
 const SYS_FLAG_AT: usize = 36;
+pub const QUEUE_AT: usize = 12;
+pub const BORN_TIMESTAMP_AT: usize = 40;
 const BORN_HOST_AT: usize = 48;
 /// Where the length of the body lies when both hosts are IPv4.
 const BODY_LENGTH_AT: usize = 84;
@@ -329,19 +331,41 @@ impl<'a> Cut<'a> {
     }
 }
 
-/// The properties text of the whole record in `bytes`, found without reading the rest of it.
+/// The parts of different lengths of a record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Parts<'a> {
+    pub body: &'a [u8],
+    pub topic: &'a [u8],
+    pub properties: &'a [u8],
+}
+
+/// The parts of the whole record in `bytes`, found without reading the rest of it.
 #[must_use]
-pub fn properties_in(bytes: &[u8]) -> Option<&str> {
+pub fn parts_in(bytes: &[u8]) -> Option<Parts<'_>> {
     let sys_flag = sys_flag_of(bytes)?;
     let hosts = [FLAG_BORN_HOST_V6, FLAG_STORE_HOST_V6].iter().filter(|flag| sys_flag & **flag != 0).count();
     let mut cut = Cut { bytes, at: BODY_LENGTH_AT + hosts * 12 };
-    let body = cut.u32()? as usize;
-    cut.take(body)?;
+    let length = cut.u32()? as usize;
+    let body = cut.take(length)?;
     let v2 = bytes.get(4..8)? == MAGIC_V2.to_be_bytes();
-    let topic = if v2 { usize::from(u16::from_be_bytes(cut.array()?)) } else { usize::from(cut.array::<1>()?[0]) };
-    cut.take(topic)?;
-    let properties = usize::from(u16::from_be_bytes(cut.array()?));
-    std::str::from_utf8(cut.take(properties)?).ok()
+    let length = if v2 { usize::from(u16::from_be_bytes(cut.array()?)) } else { usize::from(cut.array::<1>()?[0]) };
+    let topic = cut.take(length)?;
+    let length = usize::from(u16::from_be_bytes(cut.array()?));
+    Some(Parts { body, topic, properties: cut.take(length)? })
+}
+
+/// The properties text of the whole record in `bytes`, found without reading the rest of it.
+#[must_use]
+pub fn properties_in(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(parts_in(bytes)?.properties).ok()
+}
+
+/// Whether `bytes` begin as a record of just their length does. What follows its first eight bytes is not looked at.
+#[must_use]
+pub fn begins_as_record(bytes: &[u8]) -> bool {
+    let mut cut = Cut { bytes, at: 0 };
+    let whole = cut.u32().is_some_and(|size| size as usize == bytes.len());
+    whole && bytes.len() >= RECORD_BYTES_MIN && matches!(cut.u32(), Some(MAGIC_V1 | MAGIC_V2))
 }
 
 /// sysFlag of an encoded record, wherever the record came from.

@@ -14,7 +14,7 @@ use super::filters::FilterDoor;
 use super::tree::small_runtime;
 pub use crate::actors::extension::{
     Bits, BrokerEvent, FilterAnswer, FilterBatch, FilterError, Incoming, InterceptAnswer, InterceptBatch,
-    InterceptError, MessageView, Verdict,
+    InterceptError, MessageView, Messages, Verdict,
 };
 use crate::actors::extension::{CustomFilter, Filters, Interceptors, Listeners};
 use crate::actors::log::flusher::Fatal;

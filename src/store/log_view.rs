@@ -142,6 +142,19 @@ impl LogView {
         }))
     }
 
+    /// Everything of the mapped segment around `at` that can be read now without waiting, and where it begins: for whoever
+    /// looks at many records there. `None` where nothing is sure to be in memory.
+    #[must_use]
+    pub fn part(&self, at: LogOffset) -> Option<(LogOffset, Bytes)> {
+        let readable = self.readable();
+        let window = self.shared.window.load();
+        let mapped = window.iter().rev().find(|m| m.segment.base() <= at)?;
+        let base = mapped.segment.base();
+        let from = base.max(self.min()).max(self.shared.ends.resident.load(Ordering::Relaxed));
+        let to = readable.min(base + mapped.segment.size() as u64);
+        (from..to).contains(&at).then(|| (from, mapped.bytes.slice((from - base) as usize..(to - base) as usize)))
+    }
+
     /// `size` bytes from `at` on, waiting for the disk where needed. `None` when that range is not readable.
     ///
     /// # Errors

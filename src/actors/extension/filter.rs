@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::view::MessageView;
+use super::view::Messages;
 
 /// How long a pull waits for a filter.
 pub const FILTER_PATIENCE: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ pub struct FilterBatch {
     pub group: Arc<str>,
     /// The filter's own expression, as the consumer wrote it; may be empty.
     pub expression: Arc<str>,
-    pub messages: Vec<MessageView>,
+    pub messages: Messages,
 }
 
 /// One bit a message, or why there is none.
@@ -236,7 +236,7 @@ mod tests {
     async fn a_filter_that_hangs_costs_its_consumers_their_patience_only() {
         tokio::time::pause();
         let filter = Arc::new(CustomFilter::new("LATE", Late.start().recipient()).unwrap());
-        let batch = || FilterBatch { group: "G".into(), expression: "".into(), messages: Vec::new() };
+        let batch = || FilterBatch { group: "G".into(), expression: "".into(), messages: Messages::default() };
         let asked: Vec<_> = (0..3 * FILTER_BATCHES_MAX).map(|_| actix::spawn(filter.clone().ask(batch()))).collect();
         for answer in asked {
             let error = answer.await.unwrap().unwrap_err().to_string();

@@ -1,117 +1,265 @@
-//! A stored message as a filter sees it: slices of its record, nothing copied.
+//! Stored messages as a filter sees them: where their records lie in parts of the log, nothing copied, nothing counted for
+//! each.
 
 use std::borrow::Cow;
-use std::ops::Range;
+use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::protocol::compression::{self, Compression};
 use crate::protocol::properties;
-use crate::protocol::record::{FLAG_COMPRESSED, Record};
+use crate::protocol::record::{
+    BORN_TIMESTAMP_AT, FLAG_COMPRESSED, Parts, QUEUE_AT, QUEUE_OFFSET_AT, parts_in, store_timestamp_at, sys_flag_of,
+};
 
 /// A body is unpacked up to this size.
 const PLAIN_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A message. Cheap to clone; keeps its part of the log in memory for as long as it lives.
-#[derive(Debug, Clone)]
-pub struct MessageView {
-    record: Bytes,
-    topic: Range<usize>,
-    properties: Range<usize>,
-    body: Range<usize>,
-    queue: u32,
-    queue_offset: u64,
-    sys_flag: i32,
-    born_timestamp_ms: i64,
-    store_timestamp_ms: i64,
+/// Messages of one queue, in its order. Cheap to clone; keeps their parts of the log in memory for as long as it lives.
+#[derive(Clone, Default)]
+pub struct Messages(Arc<Found>);
+
+impl Messages {
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.places.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.places.is_empty()
+    }
+
+    /// `None` beyond the end.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<MessageView<'_>> {
+        self.0.places.get(index).map(|place| MessageView { record: self.0.record(place) })
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = MessageView<'_>> {
+        self.0.places.iter().map(|place| MessageView { record: self.0.record(place) })
+    }
 }
 
-impl MessageView {
-    /// The message in `record`; `None` where that is none.
-    #[must_use]
-    pub fn read(record: Bytes) -> Option<Self> {
-        let read = Record::read(&record).ok()?;
-        let range = |part: &[u8]| {
-            let start = (part.as_ptr() as usize).saturating_sub(record.as_ptr() as usize);
-            start..start + part.len()
-        };
-        let (topic, properties) = (range(read.topic.as_bytes()), range(read.properties.as_bytes()));
-        let body = range(read.body);
-        let Record { queue, queue_offset, sys_flag, born_timestamp_ms, store_timestamp_ms, .. } = read;
-        Some(Self {
-            topic,
-            properties,
-            body,
-            queue,
-            queue_offset,
-            sys_flag,
-            born_timestamp_ms,
-            store_timestamp_ms,
-            record,
-        })
+impl From<Found> for Messages {
+    fn from(found: Found) -> Self {
+        Self(Arc::new(found))
+    }
+}
+
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Messages({})", self.len())
+    }
+}
+
+/// Where records were found that a filter is to see.
+#[derive(Default)]
+pub struct Found {
+    parts: Vec<Bytes>,
+    places: Vec<Place>,
+}
+
+/// A record's place in the part of that number.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub part: u32,
+    pub size: u32,
+    pub at: usize,
+}
+
+impl Found {
+    /// Adds a part of the log in which records lie; returns its number.
+    pub fn add_part(&mut self, part: Bytes) -> u32 {
+        self.parts.push(part);
+        self.parts.len() as u32 - 1
     }
 
-    fn text(&self, range: &Range<usize>) -> &str {
-        let bytes = self.record.get(range.clone()).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
+    #[inline]
+    pub fn push(&mut self, place: Place) {
+        self.places.push(place);
+    }
+
+    pub fn reserve(&mut self, messages: usize) {
+        self.places.reserve(messages);
+    }
+
+    /// Empty where the part does not reach so far.
+    #[inline]
+    #[must_use]
+    pub fn record(&self, place: &Place) -> &[u8] {
+        let part = self.parts.get(place.part as usize);
+        part.and_then(|part| part.get(place.at..place.at + place.size as usize)).unwrap_or_default()
+    }
+}
+
+impl Messages {
+    /// The records of the messages of these numbers, which ascend; neighbours are joined.
+    #[must_use]
+    pub fn records(&self, chosen: &[usize]) -> Vec<Bytes> {
+        let Found { parts, places } = &*self.0;
+        let mut runs: Vec<Place> = Vec::new();
+        for place in chosen.iter().filter_map(|index| places.get(*index)) {
+            match runs.last_mut() {
+                Some(run) if run.part == place.part && run.at + run.size as usize == place.at => run.size += place.size,
+                _ => runs.push(*place),
+            }
+        }
+        let slice = |run: &Place| Some(parts.get(run.part as usize)?.slice(run.at..run.at + run.size as usize));
+        runs.iter().filter_map(slice).collect()
+    }
+}
+
+/// A message. Nothing of it is read before somebody asks: most filters look at one part of most messages.
+#[derive(Debug, Clone, Copy)]
+pub struct MessageView<'a> {
+    record: &'a [u8],
+}
+
+impl<'a> MessageView<'a> {
+    /// Empty where lengths in the record point beyond it.
+    fn parts(&self) -> Parts<'a> {
+        parts_in(self.record).unwrap_or_default()
+    }
+
+    fn number<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.record.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+    }
+
+    fn sys_flag(&self) -> i32 {
+        sys_flag_of(self.record).unwrap_or_default()
+    }
+
+    fn properties_text(&self) -> &'a str {
+        text(self.parts().properties)
     }
 
     #[must_use]
-    pub fn topic(&self) -> &str {
-        self.text(&self.topic)
+    pub fn topic(&self) -> &'a str {
+        text(self.parts().topic)
     }
 
     #[must_use]
     pub fn queue(&self) -> u32 {
-        self.queue
+        u32::from_be_bytes(self.number(QUEUE_AT))
     }
 
     #[must_use]
     pub fn queue_offset(&self) -> u64 {
-        self.queue_offset
+        u64::from_be_bytes(self.number(QUEUE_OFFSET_AT))
     }
 
     /// The message's tag, of which there is one.
     #[must_use]
-    pub fn tags(&self) -> Option<&str> {
+    pub fn tags(&self) -> Option<&'a str> {
         self.property(properties::TAGS)
     }
 
     /// Names and values as they are stored, the producer's and the broker's.
-    pub fn properties(&self) -> impl Iterator<Item = (&str, &str)> {
-        properties::pairs(self.text(&self.properties))
+    pub fn properties(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        properties::pairs(self.properties_text())
     }
 
     #[must_use]
-    pub fn property(&self, name: &str) -> Option<&str> {
-        properties::value(self.text(&self.properties), name)
+    pub fn property(&self, name: &str) -> Option<&'a str> {
+        properties::value(self.properties_text(), name)
     }
 
     /// The body as it is stored, which may be compressed: see [`Self::plain_body`].
     #[must_use]
-    pub fn body(&self) -> &[u8] {
-        self.record.get(self.body.clone()).unwrap_or_default()
+    pub fn body(&self) -> &'a [u8] {
+        self.parts().body
     }
 
     /// The body as its producer wrote it; `None` where it was compressed and cannot be unpacked.
     #[must_use]
-    pub fn plain_body(&self) -> Option<Cow<'_, [u8]>> {
-        if self.sys_flag & FLAG_COMPRESSED == 0 {
+    pub fn plain_body(&self) -> Option<Cow<'a, [u8]>> {
+        let sys_flag = self.sys_flag();
+        if sys_flag & FLAG_COMPRESSED == 0 {
             return Some(Cow::Borrowed(self.body()));
         }
-        let kind = Compression::of_sys_flag(self.sys_flag)?;
+        let kind = Compression::of_sys_flag(sys_flag)?;
         compression::decompress(kind, self.body(), PLAIN_BODY_BYTES_MAX).ok().map(Cow::Owned)
     }
 
     /// The producer's clock, in milliseconds since 1970.
     #[must_use]
     pub fn born_timestamp_ms(&self) -> i64 {
-        self.born_timestamp_ms
+        i64::from_be_bytes(self.number(BORN_TIMESTAMP_AT))
     }
 
     /// The broker's clock, in milliseconds since 1970.
     #[must_use]
     pub fn store_timestamp_ms(&self) -> i64 {
-        self.store_timestamp_ms
+        i64::from_be_bytes(self.number(store_timestamp_at(self.sys_flag())))
+    }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::record::{NewRecord, QUEUE_OFFSET_AT, Record};
+
+    #[test]
+    fn a_view_says_what_the_record_says() {
+        for host in ["10.0.0.1:7", "[2001:db8::1]:7"] {
+            for topic in ["T", "T".repeat(200).as_str()] {
+                let new = NewRecord {
+                    topic,
+                    queue: 3,
+                    flag: 0,
+                    sys_flag: 0,
+                    born_timestamp_ms: 1_700_000_000_123,
+                    born_host: host.parse().unwrap(),
+                    store_host: host.parse().unwrap(),
+                    reconsume_times: 0,
+                    prepared_transaction_offset: 0,
+                    body: b"body",
+                    properties: &[b"a\x011\x02TAGS\x01t\x02"],
+                };
+                let mut bytes = Vec::new();
+                new.encode(&mut bytes);
+                bytes[QUEUE_OFFSET_AT..QUEUE_OFFSET_AT + 8].copy_from_slice(&77u64.to_be_bytes());
+                let stored = store_timestamp_at(new.stored_sys_flag());
+                bytes[stored..stored + 8].copy_from_slice(&1_700_000_000_456i64.to_be_bytes());
+                let record = Record::read(&bytes).unwrap();
+                let view = MessageView { record: &bytes };
+                assert_eq!((view.topic(), view.body(), view.queue()), (record.topic, record.body, record.queue));
+                assert_eq!((view.queue_offset(), view.tags(), view.property("a")), (77, Some("t"), Some("1")));
+                assert_eq!(view.born_timestamp_ms(), record.born_timestamp_ms);
+                assert_eq!(view.store_timestamp_ms(), record.store_timestamp_ms);
+                assert_eq!(view.plain_body().as_deref(), Some(&b"body"[..]));
+                assert_eq!(view.properties().count(), 2);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_torn_is_empty() {
+        for bytes in [vec![0xFF; 100], vec![0; 200], Vec::new()] {
+            let torn = MessageView { record: &bytes };
+            assert_eq!((torn.topic(), torn.body(), torn.tags(), torn.properties().count()), ("", &[][..], None, 0));
+        }
+    }
+
+    #[test]
+    fn records_are_joined_where_they_are_neighbours_in_a_part() {
+        let mut found = Found::default();
+        let one = found.add_part(Bytes::from_static(b"aabbbc-dd"));
+        let other = found.add_part(Bytes::from_static(b"ee"));
+        for (part, at, size) in [(one, 0, 2), (one, 2, 3), (one, 5, 1), (one, 7, 2), (other, 0, 2)] {
+            found.push(Place { part, at, size });
+        }
+        let messages = Messages::from(found);
+        assert_eq!((messages.len(), messages.iter().len(), messages.get(1).unwrap().record), (5, 5, &b"bbb"[..]));
+        assert!(messages.get(5).is_none());
+        assert_eq!(messages.records(&[0, 1, 2, 3, 4]), ["aabbbc", "dd", "ee"]);
+        assert_eq!(messages.records(&[0, 2]), ["aa", "c"]);
+        assert!(messages.records(&[]).is_empty());
     }
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::messages::{PullAsk, PullStatus, Pulled, Wish};
+use super::pace::Portion;
 use super::tail::Tail;
-use crate::actors::extension::MessageView;
 use crate::actors::log::doors::QueueRange;
 use crate::protocol::names::{LogOffset, QueueOffset};
 use crate::protocol::record::properties_in;
@@ -16,11 +16,9 @@ use crate::store::consume_queue::{ConsumeQueue, ENTRIES_READ_AT_ONCE, ENTRY_BYTE
 use crate::store::log_view::{LogView, Slice};
 
 /// Entries that a pull examines at most where their tag codes say enough.
-const ENTRIES_A_PULL_MAX: usize = 16_384;
+pub(super) const ENTRIES_A_PULL_MAX: usize = 16_384;
 /// Bytes of properties that one pull may have an expression look at; past them it ends with what it found.
-const STEPS_A_PULL_MAX: usize = 256 * 1024;
-/// Bytes of messages in one batch to a custom filter; the first always fits.
-const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const STEPS_A_PULL_MAX: usize = 256 * 1024;
 
 /// How much one pull may take.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +31,18 @@ pub struct Limits {
     pub memory_bytes: u64,
 }
 
+impl Limits {
+    /// Bytes and messages of a pull, where `entry` lies.
+    #[inline]
+    fn of(&self, entry: &Entry, log_end: LogOffset) -> (u32, u32) {
+        if log_end - entry.at > self.memory_bytes {
+            (self.bytes_on_disk, self.messages_on_disk)
+        } else {
+            (self.bytes_in_memory, self.messages_in_memory)
+        }
+    }
+}
+
 /// Where entries and records are read.
 pub(super) struct Source<'a> {
     pub(super) view: &'a LogView,
@@ -41,53 +51,21 @@ pub(super) struct Source<'a> {
     pub(super) scratch: &'a mut sql::Scratch,
 }
 
-/// Messages about which a custom filter is to be asked.
-pub(super) struct Candidates {
-    /// Where each lies in the log, with its offset in the queue; as many as `views`.
-    entries: Vec<(QueueOffset, Entry)>,
-    pub(super) views: Vec<MessageView>,
-    records: Vec<Bytes>,
-    /// Offset after the last entry that was examined.
-    pub(super) next: QueueOffset,
-    pub(super) range: QueueRange,
-    log_end: LogOffset,
-}
-
-impl Candidates {
-    /// The answer to `pull`, of those that the filter let through; `None` where it let none through.
-    pub(super) fn answer(self, pull: &PullAsk, wanted: impl Fn(usize) -> bool, limits: &Limits) -> Option<Pulled> {
-        let (mut chosen, mut records, mut next) = (Chosen::default(), Vec::new(), self.next);
-        for (index, ((offset, entry), record)) in self.entries.iter().zip(self.records).enumerate() {
-            if !wanted(index) {
-                continue;
-            }
-            if !chosen.takes(entry, pull.count, limits, self.log_end) {
-                next = *offset;
-                break;
-            }
-            chosen.push(entry);
-            records.push(record);
-        }
-        let found = Pulled::without(pull, PullStatus::Found, next, self.range);
-        (chosen.messages > 0).then_some(Pulled { records, messages: chosen.messages, ..found })
-    }
-}
-
 /// What looking came to.
 pub(super) enum Examined {
     Done(Pulled),
-    /// A custom filter has the next word.
-    Ask(Candidates),
+    /// A custom filter is to decide on what there is from here on.
+    Sift(QueueOffset),
     /// Something is not in memory, and waiting was not allowed.
     Cold,
 }
 
 /// The messages that were chosen: ranges of the log, neighbours joined.
 #[derive(Default)]
-struct Chosen {
+pub(super) struct Chosen {
     ranges: Vec<(LogOffset, usize)>,
     bytes: usize,
-    messages: u32,
+    pub(super) messages: u32,
 }
 
 impl Chosen {
@@ -97,21 +75,33 @@ impl Chosen {
             Some((at, length)) if *at + *length as u64 == entry.at => *length += size,
             _ => self.ranges.push((entry.at, size)),
         }
-        self.bytes += size;
+        self.count(entry);
+    }
+
+    /// Counts a message that is taken from elsewhere.
+    #[inline]
+    pub(super) fn count(&mut self, entry: &Entry) {
+        self.bytes += entry.size as usize;
         self.messages += 1;
     }
 
     /// RocketMQ's rule: the first message always fits.
-    fn takes(&self, entry: &Entry, wanted: u32, limits: &Limits, log_end: LogOffset) -> bool {
+    #[inline]
+    pub(super) fn takes(&self, entry: &Entry, wanted: u32, limits: &Limits, log_end: LogOffset) -> bool {
         if self.messages == 0 {
             return true;
         }
-        let (bytes, messages) = if log_end - entry.at > limits.memory_bytes {
-            (limits.bytes_on_disk, limits.messages_on_disk)
-        } else {
-            (limits.bytes_in_memory, limits.messages_in_memory)
-        };
+        let (bytes, messages) = limits.of(entry, log_end);
         self.messages < wanted.min(messages) && self.bytes + entry.size as usize <= bytes as usize
+    }
+
+    /// How much may still come from where `entry` lies.
+    pub(super) fn room(&self, entry: &Entry, wanted: u32, limits: &Limits, log_end: LogOffset) -> Portion {
+        let (bytes, messages) = limits.of(entry, log_end);
+        Portion {
+            messages: wanted.min(messages).saturating_sub(self.messages) as usize,
+            bytes: (bytes as usize).saturating_sub(self.bytes),
+        }
     }
 }
 
@@ -132,7 +122,7 @@ impl Source<'_> {
             return without(PullStatus::BeyondEnd, range.max);
         }
         if pull.wish.custom.is_some() {
-            return self.candidates((pull, from), range, wait);
+            return Ok(Examined::Sift(from));
         }
         let Some((chosen, next)) = self.choose((pull, from), limits, wait)? else { return Ok(Examined::Cold) };
         if chosen.messages == 0 {
@@ -198,49 +188,6 @@ impl Source<'_> {
         Ok(Some((chosen, next)))
     }
 
-    /// The next messages of which a custom filter is to decide: those that pass what else the pull says.
-    fn candidates(
-        &mut self,
-        (pull, from): (&PullAsk, QueueOffset),
-        range: QueueRange,
-        wait: bool,
-    ) -> Result<Examined, StoreError> {
-        let log_end = self.view.ends().readable.load(Ordering::Acquire);
-        let (mut found, mut next, mut bytes) = ((Vec::new(), Vec::new(), Vec::new()), from, 0);
-        let Source { view, queue, tail, scratch } = self;
-        let Some(entries) = entries(queue, tail, from, wait)? else { return Ok(Examined::Cold) };
-        for entry in entries.as_chunks::<ENTRY_BYTES>().0.iter().take(ENTRIES_READ_AT_ONCE).map(Entry::decode) {
-            if pull.wish.wants_code(entry.tag_code) {
-                if !found.0.is_empty() && bytes + entry.size as usize > BATCH_BYTES_MAX {
-                    break;
-                }
-                let Some(record) = record(view, (entry.at, entry.size as usize), wait)? else {
-                    // What is here already is a batch; with nothing yet it has to be read.
-                    if next > from {
-                        break;
-                    }
-                    return Ok(Examined::Cold);
-                };
-                if may_pass(&pull.wish, &record, scratch) {
-                    let view = MessageView::read(record.clone()).ok_or_else(|| gone(entry.at, record.len()))?;
-                    bytes += record.len();
-                    found.0.push((next, entry));
-                    found.1.push(view);
-                    found.2.push(record);
-                }
-            }
-            next += 1;
-            if scratch.take_steps() >= STEPS_A_PULL_MAX {
-                break;
-            }
-        }
-        let (entries, views, records) = found;
-        if views.is_empty() {
-            return Ok(Examined::Done(Pulled::without(pull, PullStatus::NoMatched, next, range)));
-        }
-        Ok(Examined::Ask(Candidates { entries, views, records, next, range, log_end }))
-    }
-
     /// Whether the entry's message may be one for `wish`; a custom filter is not asked. What would have to be read may be.
     pub(super) fn may_want(&mut self, wish: &Wish, entry: &Entry) -> bool {
         if !wish.wants_code(entry.tag_code) {
@@ -261,12 +208,12 @@ impl Source<'_> {
 }
 
 /// What the expression of `wish` says of the message.
-fn may_pass(wish: &Wish, record: &[u8], scratch: &mut sql::Scratch) -> bool {
+pub(super) fn may_pass(wish: &Wish, record: &[u8], scratch: &mut sql::Scratch) -> bool {
     let Some(expression) = &wish.sql else { return true };
     expression.matches(properties_in(record).unwrap_or_default(), scratch)
 }
 
-fn entries<'q>(
+pub(super) fn entries<'q>(
     queue: &'q mut ConsumeQueue,
     tail: &'q Tail,
     from: QueueOffset,
@@ -283,7 +230,7 @@ fn entries<'q>(
 }
 
 /// A range of the log; `None` where it is not in memory and waiting is not allowed.
-fn record(view: &LogView, (at, size): (LogOffset, usize), wait: bool) -> Result<Option<Bytes>, StoreError> {
+pub(super) fn record(view: &LogView, (at, size): (LogOffset, usize), wait: bool) -> Result<Option<Bytes>, StoreError> {
     match view.slice(at, size)?.ok_or_else(|| gone(at, size))? {
         Slice::Here(bytes) => Ok(Some(bytes)),
         Slice::Cold if wait => Ok(Some(view.read(at, size)?.ok_or_else(|| gone(at, size))?)),
@@ -291,7 +238,7 @@ fn record(view: &LogView, (at, size): (LogOffset, usize), wait: bool) -> Result<
     }
 }
 
-fn gone(at: LogOffset, size: usize) -> StoreError {
+pub(super) fn gone(at: LogOffset, size: usize) -> StoreError {
     let reason = format!("the entry points at offset {at}, where the log has no {size} bytes of a message");
     StoreError::format(std::path::Path::new("consumequeue"), reason)
 }
