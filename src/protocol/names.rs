@@ -30,6 +30,21 @@ pub const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 pub const OP_HALF_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
 /// The group whose progress in the two topics above is that of the transaction check.
 pub const TRANSACTION_GROUP: &str = "CID_RMQ_SYS_TRANS";
+/// Groups of this prefix belong to RocketMQ: they come into being on first use whatever the settings say.
+pub const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
+/// The groups that every broker has.
+pub const SYSTEM_GROUPS: &[&str] = &[
+    "TOOLS_CONSUMER",
+    "FILTERSRV_CONSUMER",
+    "SELF_TEST_C_GROUP",
+    "CID_ONS-HTTP-PROXY",
+    "CID_ONSAPI_PULL",
+    "CID_ONSAPI_PERMISSION",
+    "CID_ONSAPI_OWNER",
+    TRANSACTION_GROUP,
+];
+/// The group that Java's clients use where none is named.
+pub const DEFAULT_CONSUMER_GROUP: &str = "DEFAULT_CONSUMER";
 pub const TRANS_CHECK_MAX_TIME_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
 pub const SELF_TEST_TOPIC: &str = "SELF_TEST_TOPIC";
 pub const BENCHMARK_TOPIC: &str = "BenchmarkTest";

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use memchr::memchr;
+
 /// Between a name and its value.
 pub const NAME_END: u8 = 1;
 /// After a value.
@@ -47,9 +49,20 @@ pub const TIMERS: [&str; 3] = ["TIMER_DELAY_SEC", "TIMER_DELAY_MS", "TIMER_DELIV
 
 /// The pairs of `text` in order. A pair without a name, a value or a separator is passed over, as RocketMQ does.
 pub fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.split(PAIR_END as char).filter_map(|pair| {
-        let (name, value) = pair.split_once(NAME_END as char)?;
-        (!name.is_empty() && !value.is_empty()).then_some((name, value))
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let end = memchr(PAIR_END, rest.as_bytes()).unwrap_or(rest.len());
+            let (pair, after) = (rest.get(..end).unwrap_or_default(), rest.get(end + 1..).unwrap_or_default());
+            rest = after;
+            if let Some(at) = memchr(NAME_END, pair.as_bytes())
+                && at > 0
+                && at + 1 < pair.len()
+            {
+                return pair.get(..at).zip(pair.get(at + 1..));
+            }
+        }
+        None
     })
 }
 

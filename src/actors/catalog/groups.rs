@@ -27,7 +27,7 @@ use crate::config::BrokerConfig;
 use crate::protocol::body::ConfigFile;
 use crate::protocol::body::groups::{SubscriptionGroupConfig, SubscriptionGroupTable};
 use crate::protocol::body::version::DataVersion;
-use crate::protocol::names::{Group, Topic};
+use crate::protocol::names::{Group, SYSTEM_GROUP_PREFIX, SYSTEM_GROUPS, Topic};
 use crate::store::table::TableFile;
 
 /// Most groups of one broker.
@@ -38,20 +38,6 @@ pub const FORBIDDEN_MAX: usize = 200_000;
 const ATTRIBUTE_BYTES_MAX: usize = 4_096;
 /// Pause between two writes of the file.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
-/// Groups of this prefix belong to RocketMQ: they come into being on first use whatever the settings say.
-const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
-/// The groups that every broker has.
-const SYSTEM_GROUPS: &[&str] = &[
-    "TOOLS_CONSUMER",
-    "FILTERSRV_CONSUMER",
-    "SELF_TEST_C_GROUP",
-    "CID_ONS-HTTP-PROXY",
-    "CID_ONSAPI_PULL",
-    "CID_ONSAPI_PERMISSION",
-    "CID_ONSAPI_OWNER",
-    "CID_RMQ_SYS_TRANS",
-];
-
 /// Why a group was not made or changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {

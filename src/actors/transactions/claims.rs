@@ -1,7 +1,9 @@
 //! What was done lately to half messages: nobody ends one twice, or while it is being moved. Pure, and bounded: what was
 //! done long ago the op messages tell.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
 
 use super::messages::{EndError, Verdict};
 use crate::protocol::names::{QueueId, QueueOffset};
@@ -46,7 +48,7 @@ pub(super) enum Moving {
 /// By half message, the newest [`CLAIMS_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    claims: HashMap<Half, Claim>,
+    claims: FxHashMap<Half, Claim>,
     in_order: VecDeque<Half>,
 }
 

@@ -8,26 +8,12 @@ use crate::protocol::body::Body;
 use crate::protocol::body::groups::SubscriptionGroupTable;
 use crate::protocol::code::RequestCode;
 use crate::protocol::header::groups::{DeleteSubscriptionGroupRequest, GetAllSubscriptionGroupRequest};
-use crate::protocol::names::{Group, Topic};
-
-/// Groups that every broker makes for itself and for tools.
-const SYSTEM_GROUPS: &[&str] = &[
-    "TOOLS_CONSUMER",
-    "FILTERSRV_CONSUMER",
-    "SELF_TEST_C_GROUP",
-    "CID_ONS-HTTP-PROXY",
-    "CID_ONSAPI_PULL",
-    "CID_ONSAPI_PERMISSION",
-    "CID_ONSAPI_OWNER",
-    "DEFAULT_CONSUMER",
-];
-/// How the names of other groups of the brokers' own begin.
-const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
+use crate::protocol::names::{DEFAULT_CONSUMER_GROUP, Group, SYSTEM_GROUP_PREFIX, SYSTEM_GROUPS, Topic};
 
 /// Whether brokers made the group for themselves.
 #[must_use]
 pub fn is_system_group(group: &str) -> bool {
-    SYSTEM_GROUPS.contains(&group) || group.starts_with(SYSTEM_GROUP_PREFIX)
+    SYSTEM_GROUPS.contains(&group) || group == DEFAULT_CONSUMER_GROUP || group.starts_with(SYSTEM_GROUP_PREFIX)
 }
 
 impl Admin {
