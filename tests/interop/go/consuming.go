@@ -19,6 +19,7 @@ func consumingCases() []testCase {
 		{"push gets each message once", caseLimit, pushOnce},
 		{"push by tag", caseLimit, pushByTag},
 		{"push with two instances, one leaves", 2 * caseLimit, pushRebalance},
+		{"broadcasting: each instance gets all, and goes on where it was", caseLimit, broadcasting},
 	}
 }
 
@@ -39,9 +40,10 @@ func (i *inbox) start(c *cluster, instance, group, topic, tags string) (rocketmq
 	return i.startChoosing(c, instance, group, topic, consumer.MessageSelector{Type: consumer.TAG, Expression: tags})
 }
 
-// startChoosing does the same with any selector.
-func (i *inbox) startChoosing(c *cluster, instance, group, topic string, selector consumer.MessageSelector) (rocketmq.PushConsumer, error) {
-	made, err := rocketmq.NewPushConsumer(c.consumerOptions(group)...)
+// startChoosing does the same with any selector, and perhaps with more options.
+func (i *inbox) startChoosing(c *cluster, instance, group, topic string, selector consumer.MessageSelector,
+	options ...consumer.Option) (rocketmq.PushConsumer, error) {
+	made, err := rocketmq.NewPushConsumer(append(c.consumerOptions(group), options...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -92,15 +94,28 @@ func (i *inbox) expectOnce(size int) error {
 // expectOnceFrom checks that the bodies m-FROM to m-(TO-1) were received once each. What came before may have come twice: the
 // client takes a queue over without waiting for its last owner's commit.
 func (i *inbox) expectOnceFrom(from, to int) error {
+	return i.expectTimes(1, numbered(from, to)...)
+}
+
+// expectTimes checks how often each of the bodies came.
+func (i *inbox) expectTimes(times int, bodies ...string) error {
 	i.mutex.Lock()
 	defer i.mutex.Unlock()
-	for number := from; number < to; number++ {
-		body := fmt.Sprintf("m-%d", number)
-		if err := expect(1, i.bodies[body], "times that "+body+" came"); err != nil {
+	for _, body := range bodies {
+		if err := expect(times, i.bodies[body], "times that "+body+" came"); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// numbered is the bodies m-FROM to m-(TO-1).
+func numbered(from, to int) []string {
+	var bodies []string
+	for number := from; number < to; number++ {
+		bodies = append(bodies, fmt.Sprintf("m-%d", number))
+	}
+	return bodies
 }
 
 func startPuller(c *cluster, group, topic string) (rocketmq.PullConsumer, error) {
@@ -335,4 +350,41 @@ func pushRebalance(c *cluster) error {
 		expect(true, time.Since(start) < 10*time.Second, "the queues move well before the next 20 s rebalance"),
 		expect(after, received.count("leaves"), "messages of the instance that left"),
 		received.expectOnceFrom(steady, sent))
+}
+
+func broadcasting(c *cluster) error {
+	topic, err := c.newTopic("broadcast", 2)
+	if err != nil {
+		return err
+	}
+	group, name := c.name("broadcast"), c.name("instance")
+	everything := consumer.MessageSelector{Type: consumer.TAG, Expression: "*"}
+	start := func(received *inbox, options ...consumer.Option) (rocketmq.PushConsumer, error) {
+		options = append(options, consumer.WithConsumerModel(consumer.BroadCasting))
+		return received.startChoosing(c, "one", group, topic, everything, options...)
+	}
+	one, two, again := newInbox(), newInbox(), newInbox()
+	stays, err := start(one)
+	if err != nil {
+		return err
+	}
+	defer stays.Shutdown()
+	leaves, err := start(two, consumer.WithInstance(name))
+	if err != nil {
+		return err
+	}
+	err = all(c.send(topic, 0, 20), one.await(20), two.await(20), leaves.Shutdown(), c.send(topic, 20, 30), one.await(30))
+	if err != nil {
+		return err
+	}
+	// Its offsets lie in a file under its name.
+	returns, err := start(again, consumer.WithInstance(name))
+	if err != nil {
+		return err
+	}
+	defer returns.Shutdown()
+	if err := again.await(10); err != nil {
+		return err
+	}
+	return all(one.expectOnce(30), two.expectOnce(20), again.expectOnce(10), again.expectOnceFrom(20, 30))
 }

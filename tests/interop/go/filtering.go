@@ -11,6 +11,7 @@ import (
 func filteringCases() []testCase {
 	return []testCase{
 		{"push by sql", caseLimit, pushBySQL},
+		{"a wrong sql expression is refused, and put right", caseLimit, wrongSQL},
 	}
 }
 
@@ -60,6 +61,38 @@ func pushBySQL(c *cluster) error {
 	}
 	selector := consumer.MessageSelector{Type: consumer.SQL92, Expression: "n BETWEEN 3 AND 5 OR n = 11"}
 	return chosen(c, "gosql", messages, selector, "m-3", "m-4", "m-5", "m-11")
+}
+
+// wrongSQL: the client hears of it at each pull only, and writes that into its log.
+func wrongSQL(c *cluster) error {
+	topic, err := c.newTopic("wrong", 1)
+	if err != nil {
+		return err
+	}
+	if err := c.send(topic, 0, 3); err != nil {
+		return err
+	}
+	group := c.name("wrong")
+	received := newInbox()
+	warnings.forget()
+	wrong, err := received.startChoosing(c, "wrong", group, topic, consumer.MessageSelector{Type: consumer.SQL92, Expression: "n BETWEEN 3 AND OR"})
+	if err != nil {
+		return err
+	}
+	// FILTER_DATA_NOT_EXIST
+	err = await(waitLimit, "a refusal", func() (bool, error) { return warnings.has("unknown Response Code: 27, remark: "), nil })
+	if err = all(err, wrong.Shutdown(), expect(0, received.size(), "bodies received")); err != nil {
+		return err
+	}
+	right, err := received.startChoosing(c, "right", group, topic, consumer.MessageSelector{Type: consumer.SQL92, Expression: "n IS NULL"})
+	if err != nil {
+		return err
+	}
+	defer right.Shutdown()
+	if err := received.await(3); err != nil {
+		return err
+	}
+	return received.expectOnce(3)
 }
 
 func places() []*primitive.Message {

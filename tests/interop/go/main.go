@@ -26,14 +26,15 @@ func main() {
 		os.Exit(2)
 	}
 	suite, only := os.Args[1], os.Args[5]
-	rlog.SetLogLevel("error")
+	rlog.SetLogger(&warnings)
 	servers, err := openCluster(os.Args[2], os.Args[3], os.Args[4])
 	if err != nil {
 		fmt.Printf("FAIL %s: opening the cluster: %v\n", suite, err)
 		os.Exit(1)
 	}
 	failed := false
-	cases := slices.Concat(sendingCases(), consumingCases(), filteringCases(), retryingCases(), transactionCases(), restartCases())
+	cases := slices.Concat(sendingCases(), consumingCases(), filteringCases(), retryingCases(),
+		requestingCases(), administeringCases(), transactionCases(), restartCases())
 	if suite == "custom-filter" {
 		cases = customFilterCases()
 	}
