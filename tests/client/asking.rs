@@ -22,16 +22,17 @@ async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Answers each request with its body, twice over.
-async fn echo(client: &Client, producer: &Arc<Producer>) -> PushConsumer {
-    let producer = Arc::clone(producer);
+/// Answers each request with its body, twice over; counts the answers that were taken.
+async fn echo(client: &Client, producer: &Arc<Producer>, taken: &Arc<AtomicUsize>) -> PushConsumer {
+    let (producer, taken) = (Arc::clone(producer), Arc::clone(taken));
     let listener = move |batch: Vec<ReceivedMessage>| {
-        let producer = Arc::clone(&producer);
+        let (producer, taken) = (Arc::clone(&producer), Arc::clone(&taken));
         async move {
             for request in &batch {
                 let Ok(reply) = request.reply_with(request.body.repeat(2)) else { continue };
-                if let Err(error) = producer.send(reply.key("echo")).await {
-                    tracing::warn!(%error, "a reply was not heard");
+                match producer.send(reply.key("echo")).await {
+                    Ok(_) => drop(taken.fetch_add(1, Ordering::Relaxed)),
+                    Err(error) => tracing::warn!(%error, "a reply was not heard"),
                 }
             }
             Outcome::Consumed
@@ -49,7 +50,8 @@ async fn requests_find_their_replies_and_others_their_deadline() {
     let error = producer.request(Message::new("T", "early"), Duration::from_millis(300)).await.unwrap_err();
     assert!(matches!(&error, ClientError::Timeout { trouble, .. } if trouble.contains("nobody replied")), "{error}");
     let replier = Arc::new(answers.producer("repliers").await.unwrap());
-    let consumer = echo(&answers, &replier).await;
+    let taken = Arc::default();
+    let consumer = echo(&answers, &replier, &taken).await;
     let long = "long ".repeat(4_000);
     let texts: Vec<String> = (0..50).map(|n| format!("q{n}")).chain([long]).collect();
     let asked = texts.iter().map(|text| producer.request(Message::new("T", text.clone()), SOON));
@@ -59,6 +61,7 @@ async fn requests_find_their_replies_and_others_their_deadline() {
         assert_eq!((reply.topic(), reply.keys()), ("DefaultCluster_REPLY_TOPIC", Some("echo")));
         assert!(reply.property("ARRIVE_TIME").is_some() && reply.property("PUSH_REPLY_TIME").is_some());
     }
+    until("whoever replies hears that all are taken", async || taken.load(Ordering::Relaxed) >= texts.len()).await;
     consumer.shutdown().await.unwrap();
     asks.shutdown().await;
     answers.shutdown().await;

@@ -32,7 +32,7 @@ struct ReplyAnswer {
     #[serde(rename = "MSG_REGION")]
     region: String,
     #[serde(rename = "TRACE_ON")]
-    trace_on: bool,
+    trace_on: &'static str,
     #[serde(rename = "msgId")]
     id: String,
     #[serde(rename = "queueId")]
@@ -58,7 +58,7 @@ pub async fn send(doors: &BrokerDoors, request: &Request) -> Answer {
     let heard = push(doors, request, &reply).await?;
     let mut answer = ReplyAnswer {
         region: config.identity.region_id.clone(),
-        trace_on: config.clients.trace_on,
+        trace_on: if config.clients.trace_on { "true" } else { "false" },
         id: "0".into(),
         queue,
         queue_offset: 0,
