@@ -84,7 +84,10 @@ impl Courier {
             Target::Any => self.options.retries,
             _ => self.options.retries_in_place,
         };
-        let queue = self.known_queue(parcel, &target)?;
+        let queue = self.known_queue(parcel, &target).map_err(|refused| {
+            // Who gave no time hears so, whatever else there is to say.
+            if Instant::now() >= deadline { self.late(Some(refused)) } else { refused }
+        })?;
         let broker = queue.as_ref().map(|queue| Arc::clone(&queue.broker));
         let channel = broker.as_ref().and_then(|broker| self.core.open_master(broker));
         let (chosen, error) = match (queue, channel) {
