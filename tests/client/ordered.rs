@@ -265,7 +265,7 @@ async fn a_queue_that_somebody_else_took_is_left_and_taken_up_again_where_he_cam
 
 #[tokio::test]
 async fn a_lock_that_is_not_renewed_is_lost() {
-    let cluster = Cluster::start(&["a"], &[("T", 1)]).await;
+    let cluster = Cluster::start(&["a"], &[("T", 1), ("Other", 1)]).await;
     (0..3).for_each(|n| _ = cluster.store("a", "T", 0, &format!("m{n}"), ""));
     let client = crate::client(&cluster).await;
     let (permits, inbox) = (Arc::new(tokio::sync::Semaphore::new(0)), crate::Inbox::default());
@@ -275,6 +275,11 @@ async fn a_lock_that_is_not_renewed_is_lost() {
     let asked = cluster.count("a", cluster::LOCK);
     // Locks are renewed every twenty seconds.
     until("it is renewed in vain", async || cluster.count("a", cluster::LOCK) > asked).await;
+    // What comes back over the same connection later shows that the refusal was heard.
+    let producer = client.producer("p").await.unwrap();
+    for _ in 0..3 {
+        producer.send(Message::new("Other", "x")).await.unwrap();
+    }
     permits.add_permits(10);
     let asked = cluster.count("a", cluster::LOCK);
     cluster.until("it asks again", |cluster| cluster.count("a", cluster::LOCK) > asked + 1).await;
