@@ -293,16 +293,7 @@ async fn reset(world: Arc<World>, by_broker: bool) {
     .await;
     until("that is committed, too", async || progress(6).await).await;
     consumer.suspend();
-    // A pull that the broker holds may still bring what comes first.
-    let mut sent = 6;
-    until("nothing comes any more", async || {
-        let before = ledger.len();
-        world.send(&topic, numbered(sent..sent + 1)).await;
-        sent += 1;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        ledger.len() == before
-    })
-    .await;
+    let sent = ledger.until_silent(&world, &topic, 6).await;
     let seen = ledger.len();
     until("all is stored", async || world.admin.topic_status(&topic).await.unwrap().messages() == sent as i64).await;
     let said = mqadmin(&mut java, &format!("skipAccumulatedMessage -g {group} -t {topic}")).await;

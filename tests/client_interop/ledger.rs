@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actormq::client::{Client, Outcome, PushConsumer, PushOptions, ReceivedMessage};
 
-use crate::text;
+use crate::{World, numbered, text, until};
 
 #[derive(Debug, Default)]
 pub struct Ledger(Mutex<BTreeMap<String, Vec<Entry>>>);
@@ -49,6 +49,20 @@ impl Ledger {
         let mut all = self.0.lock().unwrap().clone();
         all.retain(|_, entries| entries.len() > 1);
         all
+    }
+
+    /// Sends one message more to `topic` until none comes any more, since a pull that the broker holds may still bring what
+    /// comes first; how many were sent in all, `sent` before.
+    pub async fn until_silent(&self, world: &World, topic: &str, mut sent: usize) -> usize {
+        until("nothing comes any more", async || {
+            let before = self.len();
+            world.send(topic, numbered(sent..sent + 1)).await;
+            sent += 1;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            self.len() == before
+        })
+        .await;
+        sent
     }
 }
 

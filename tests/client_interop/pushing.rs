@@ -135,17 +135,8 @@ async fn suspended(world: Arc<World>) {
     world.send(&topic, numbered(0..1)).await;
     until("it consumes", async || ledger.len() == 1).await;
     consumer.suspend();
-    // A pull that the broker holds may still bring what comes first.
     world.send(&topic, numbered(1..2)).await;
-    let mut sent = 2;
-    until("nothing comes any more", async || {
-        let before = ledger.len();
-        world.send(&topic, numbered(sent..sent + 1)).await;
-        sent += 1;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        ledger.len() == before
-    })
-    .await;
+    let sent = ledger.until_silent(&world, &topic, 2).await;
     assert!(ledger.len() < sent);
     consumer.resume();
     until("the rest", async || ledger.bodies() == numbered(0..sent).collect()).await;
