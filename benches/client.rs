@@ -3,7 +3,11 @@
 //!
 //!     cargo bench --bench client -- sync 127.0.0.1:9876 TOPIC SECONDS
 
+use std::cell::Cell;
 use std::error::Error;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::FromRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,8 +18,10 @@ use actormq::client::{
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
 use hdrhistogram::Histogram;
+use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 
 type Outcomes = Result<(), Box<dyn Error>>;
@@ -72,26 +78,25 @@ async fn send_one_at_a_time(client: &Client, topic: &str, seconds: u64) -> Outco
     Ok(())
 }
 
+/// So many loops, each of which sends one message after the other.
 async fn send_many_at_once(client: &Client, topic: &str, seconds: u64, gather: Option<Gather>) -> Outcomes {
     let producer = client.producer_with(ProducerOptions { gather, ..ProducerOptions::new("bench-producer") }).await?;
     let body = Bytes::from(vec![b'x'; BODY_BYTES]);
-    let mut under_way: FuturesUnordered<_> = (0..UNDER_WAY).map(|_| producer.send(message(topic, &body))).collect();
-    let (mut sent, mut counted_from) = (0_u64, Instant::now() + WARM_UP);
+    let counted_from = Instant::now() + WARM_UP;
     let end = counted_from + Duration::from_secs(seconds);
-    let mut counting = false;
-    while let Some(done) = under_way.next().await {
-        done?;
-        let now = Instant::now();
-        if now >= end {
-            break;
+    let sent = Cell::new(0_u64);
+    let one_by_one = async || -> Outcomes {
+        loop {
+            producer.send(message(topic, &body)).await?;
+            let now = Instant::now();
+            if now >= end {
+                return Ok(());
+            }
+            sent.set(sent.get() + u64::from(now >= counted_from));
         }
-        if !counting && now >= counted_from {
-            (counting, counted_from) = (true, now);
-        }
-        sent += u64::from(counting);
-        under_way.push(producer.send(message(topic, &body)));
-    }
-    rate(sent, counted_from.elapsed());
+    };
+    try_join_all((0..UNDER_WAY).map(|_| one_by_one())).await?;
+    rate(sent.get(), end - counted_from);
     Ok(())
 }
 
@@ -170,33 +175,50 @@ fn due_now(topic: &str, due_us: u64) -> Message {
     Message::new(topic, body).tag("bench")
 }
 
+/// By the kernel's timer among the runtime's sockets, as `actormq bench` does it: a runtime's own timers count milliseconds.
 async fn send_at_rate(producer: &Producer, topic: &str, how_long: Duration) -> Outcomes {
     let messages = how_long.as_secs() as u32 * RATE;
-    let (ring, mut rung) = tokio::sync::mpsc::unbounded_channel();
-    // A runtime's timers count milliseconds, which is longer than a message takes.
-    let clock = std::thread::spawn(move || {
-        let (began, began_us) = (Instant::now(), since_epoch_us());
-        for n in 0..messages {
-            let due = Duration::from_secs(1) / RATE * n;
-            std::thread::sleep(due.saturating_sub(began.elapsed()));
-            // Whoever listens ends when the last was sent.
-            let _ = ring.send(began_us + due.as_micros() as u64);
-        }
-    });
-    let mut under_way = FuturesUnordered::new();
-    loop {
+    let interval = Duration::from_secs(1) / RATE;
+    // SAFETY: the file keeps its descriptor open as long as the runtime watches it.
+    let timer = unsafe { AsyncFd::register(ticking(interval)?)? };
+    let (began, began_us) = (Instant::now(), since_epoch_us());
+    let (mut under_way, mut sent) = (FuturesUnordered::new(), 0);
+    while sent < messages {
         tokio::select! {
-            due_us = rung.recv() => match due_us {
-                Some(due_us) => under_way.push(producer.send(due_now(topic, due_us))),
-                None => break,
-            },
+            ticked = timer.readable() => {
+                ticked?.clear_ready();
+                // The count of ticks is of no interest: the clock says what is due.
+                let _ = timer.get_ref().read(&mut [0; 8]);
+                while sent < messages && interval * sent <= began.elapsed() {
+                    let due_us = began_us + (interval * sent).as_micros() as u64;
+                    under_way.push(producer.send(due_now(topic, due_us)));
+                    sent += 1;
+                }
+            }
             Some(done) = under_way.next() => drop(done?),
         }
     }
     while let Some(done) = under_way.next().await {
         done?;
     }
-    clock.join().map_err(|_| "the clock's thread panicked".into())
+    Ok(())
+}
+
+fn ticking(interval: Duration) -> std::io::Result<File> {
+    let every = libc::timespec { tv_sec: 0, tv_nsec: interval.subsec_nanos().into() };
+    let timer = libc::itimerspec { it_interval: every, it_value: every };
+    // SAFETY: a plain system call without pointers; its result is checked below.
+    let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just gave it and nobody else has it.
+    let file = unsafe { File::from_raw_fd(fd) };
+    // SAFETY: `fd` is open, `timer` outlives the call, and a null pointer for the old value is allowed.
+    match unsafe { libc::timerfd_settime(fd, 0, &raw const timer, std::ptr::null_mut()) } {
+        0 => Ok(file),
+        _ => Err(std::io::Error::last_os_error()),
+    }
 }
 
 /// The most memory that a process takes which sends, and whose listeners hang while a backlog waits.

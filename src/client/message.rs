@@ -1,10 +1,12 @@
 //! A message to be sent.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::error::{ClientError, MessageError};
+use super::message_id::MessageId;
 use crate::protocol::names::{TOPIC_BYTES_MAX, check_name};
 use crate::protocol::properties::{self, NAME_END, PAIR_END, PROPERTIES_BYTES_MAX};
 use crate::rules::assignment::MessageQueue;
@@ -174,31 +176,40 @@ impl Message {
     /// [`MessageError::PropertiesTooLong`] when the broker could not store them.
     pub(super) fn properties_text(&self, unique_key: &str) -> Result<String, ClientError> {
         let mut text = String::with_capacity(128);
+        self.properties_into(&mut text, unique_key)?;
+        Ok(text)
+    }
+
+    /// The same into an empty text.
+    ///
+    /// # Errors
+    /// As [`Self::properties_text`].
+    pub(super) fn properties_into(&self, text: &mut String, unique_key: &str) -> Result<(), ClientError> {
         for (at, (name, value)) in self.properties.iter().enumerate() {
             if !self.properties.iter().skip(at + 1).any(|(later, _)| later == name) {
-                properties::push_text(&mut text, name, value);
+                properties::push_text(text, name, value);
             }
         }
         if let Some(tag) = &self.tag {
-            properties::push_text(&mut text, properties::TAGS, tag);
+            properties::push_text(text, properties::TAGS, tag);
         }
         if !self.keys.is_empty() {
             let keys = match self.keys.as_slice() {
                 [key] => Cow::Borrowed(key.as_str()),
                 keys => Cow::Owned(keys.join(" ")),
             };
-            properties::push_text(&mut text, properties::KEYS, &keys);
+            properties::push_text(text, properties::KEYS, &keys);
         }
         if self.delay_level > 0 {
-            properties::push_text(&mut text, properties::DELAY, &self.delay_level.to_string());
+            properties::push_text(text, properties::DELAY, &self.delay_level.to_string());
         }
-        properties::push_text(&mut text, properties::UNIQ_KEY, unique_key);
-        properties::push_text(&mut text, properties::WAIT, if self.wait_for_store { "true" } else { "false" });
+        properties::push_text(text, properties::UNIQ_KEY, unique_key);
+        properties::push_text(text, properties::WAIT, if self.wait_for_store { "true" } else { "false" });
         let (bytes, max) = (text.len(), PROPERTIES_BYTES_MAX - BROKER_PROPERTIES_BYTES);
         if bytes > max {
             return Err(ClientError::Message(MessageError::PropertiesTooLong { bytes, max }));
         }
-        Ok(text)
+        Ok(())
     }
 }
 
@@ -221,14 +232,14 @@ pub enum SendStatus {
 pub struct SendReceipt {
     pub status: SendStatus,
     /// The unique key that the client gave the message; of a batch, the keys joined by commas.
-    pub message_id: String,
+    pub message_id: MessageId,
     /// Where the broker keeps the message; of a batch, joined by commas.
-    pub offset_message_id: String,
+    pub offset_message_id: MessageId,
     pub queue: MessageQueue,
     /// Of the first message of a batch.
     pub queue_offset: i64,
-    pub transaction_id: Option<String>,
-    pub region: Option<String>,
+    pub transaction_id: Option<MessageId>,
+    pub region: Option<Arc<str>>,
     /// Whether the broker wants traces of its messages.
     pub traced: bool,
 }

@@ -124,9 +124,9 @@ impl Begun<'_> {
         let Some(region) = receipt.region.as_ref().filter(|_| receipt.traced) else { return };
         let address = self.tracer.core.open_master(&receipt.queue.broker);
         self.sent.stored.store_host = address.map(|channel| channel.address().to_owned()).unwrap_or_default();
-        self.sent.stored.region.clone_from(region);
-        self.sent.message_id.clone_from(&receipt.message_id);
-        self.sent.stored.offset_message_id.clone_from(&receipt.offset_message_id);
+        self.sent.stored.region = region.to_string();
+        self.sent.message_id = receipt.message_id.to_string();
+        self.sent.stored.offset_message_id = receipt.offset_message_id.to_string();
         self.sent.cost_ms = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX);
         self.sent.success = receipt.status == SendStatus::Stored;
         let topic = self.sent.topic.clone();
@@ -235,7 +235,7 @@ async fn send(courier: &Courier, topic: &str, (body, keys): (String, BTreeSet<St
     let sent = async {
         let mut parcel = parcel::single(message, &courier.core.unique_keys)?;
         parcel.compress(&courier.options).await;
-        courier.deliver(&mut parcel, Target::Any, courier.deadline()).await
+        courier.deliver(&parcel, Target::Any, courier.deadline()).await
     };
     if let Err(error) = sent.await {
         tracing::debug!(%error, "a trace was not written");

@@ -329,6 +329,7 @@ impl<S: FieldSink> ser::SerializeMap for MapWriter<'_, S> {
     }
 }
 
+pub mod packed;
 mod value;
 use value::{Absent, ValueWriter};
 

@@ -36,13 +36,27 @@ pub struct IdText {
 
 impl IdText {
     fn of(bytes: &[u8]) -> Self {
+        IdText { text: [0; ID_BYTES_MAX * 2], length: 0 }.and(bytes)
+    }
+
+    /// With more bytes behind those it has.
+    fn and(mut self, bytes: &[u8]) -> Self {
         const HEX: &[u8; 16] = b"0123456789ABCDEF";
-        let mut text = [0; ID_BYTES_MAX * 2];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        let behind = self.text.get_mut(usize::from(self.length)..).unwrap_or_default();
+        for (pair, byte) in behind.chunks_exact_mut(2).zip(bytes) {
             pair[0] = HEX[usize::from(byte >> 4)];
             pair[1] = HEX[usize::from(byte & 15)];
+            self.length += 2;
         }
-        IdText { text, length: (bytes.len().min(ID_BYTES_MAX) * 2) as u8 }
+        self
+    }
+
+    /// The text, if it is as short as an id.
+    #[must_use]
+    pub fn copied(text: &str) -> Option<Self> {
+        let mut copy = [0; ID_BYTES_MAX * 2];
+        copy.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(IdText { text: copy, length: text.len() as u8 })
     }
 }
 
@@ -80,8 +94,7 @@ pub struct Origin {
 #[derive(Debug)]
 pub struct UniqueKeys {
     /// The fixed front of every key.
-    front: [u8; ID_BYTES_MAX],
-    front_length: usize,
+    front: IdText,
     utc_offset_ms: i64,
     month_start_ms: AtomicI64,
     month_end_ms: AtomicI64,
@@ -95,13 +108,8 @@ impl UniqueKeys {
         let mut bytes = address_bytes(origin.address);
         bytes.extend_from_slice(&(origin.process_id as u16).to_be_bytes());
         bytes.extend_from_slice(&origin.generator.to_be_bytes());
-        let mut front = [0; ID_BYTES_MAX];
-        for (to, from) in front.iter_mut().zip(&bytes) {
-            *to = *from;
-        }
         UniqueKeys {
-            front,
-            front_length: bytes.len(),
+            front: IdText::of(&bytes),
             utc_offset_ms: i64::from(utc_offset_s) * 1000,
             month_start_ms: AtomicI64::new(0),
             month_end_ms: AtomicI64::new(0),
@@ -122,12 +130,7 @@ impl UniqueKeys {
         // A clock that was set back to before the month counts as its start.
         let since = now_ms.saturating_sub(self.month_start_ms.load(Ordering::Relaxed)).max(0) as u32;
         let count = self.counter.fetch_add(1, Ordering::Relaxed);
-        let mut bytes = self.front;
-        let tail = since.to_be_bytes().into_iter().chain(count.to_be_bytes());
-        for (to, from) in bytes.iter_mut().skip(self.front_length).zip(tail) {
-            *to = from;
-        }
-        IdText::of(bytes.get(..self.front_length + 6).unwrap_or_default())
+        self.front.and(&since.to_be_bytes()).and(&count.to_be_bytes())
     }
 }
 

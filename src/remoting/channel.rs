@@ -8,6 +8,8 @@
 mod asking;
 mod link;
 mod options;
+mod outbound;
+mod plain;
 mod shared;
 
 use std::sync::Arc;
@@ -57,7 +59,11 @@ impl Channel {
         let late = |_| failed(format!("no answer within {:?}", options.connect_timeout));
         let socket = timeout(options.connect_timeout, dial(address, options.tls.as_ref())).await.map_err(late)??;
         let bounds = Bounds { requests_max: options.requests_max, outbound_bytes_max: options.outbound_bytes_max };
-        let shared = Arc::new(Shared::new(address, options.codec, bounds));
+        let plain = match &socket {
+            Socket::Plain(_, writer) => Some(Arc::clone(writer)),
+            Socket::Tls(_) => None,
+        };
+        let shared = Arc::new(Shared::new(address, options.codec, bounds, plain));
         let link = Link::new(socket, Arc::clone(&shared), options);
         // The task ends with the connection, whose owner is the last handle; nobody needs to join it.
         drop(tokio::spawn(link.run()));
@@ -157,7 +163,8 @@ async fn dial(address: &str, tls: Option<&Dialer>) -> Result<Socket, ChannelErro
     let stream = TcpStream::connect(address).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     let Some(tls) = tls else {
-        return Ok(Socket::Plain(stream));
+        let (reader, writer) = stream.into_split();
+        return Ok(Socket::Plain(reader, Arc::new(writer)));
     };
     let shaken = tls.shake_hands(address, stream).await;
     Ok(Socket::Tls(shaken.map_err(|reason| ChannelError::Tls { address: address.to_owned(), reason })?))

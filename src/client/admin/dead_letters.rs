@@ -132,9 +132,8 @@ impl Admin {
             }
         };
         let options = ProducerOptions::new(TOOLS_GROUP);
-        let mut parcel =
-            parcel::again(topic, message, (all.text(), Retried { times: 0, times_max: None }), &options).await;
+        let parcel = parcel::again(topic, message, (all.text(), Retried { times: 0, times_max: None }), &options).await;
         let courier = Courier::new(Arc::clone(&self.hub), options);
-        courier.deliver(&mut parcel, Target::Any, courier.deadline()).await
+        courier.deliver(&parcel, Target::Any, courier.deadline()).await
     }
 }

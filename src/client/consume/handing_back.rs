@@ -94,8 +94,8 @@ impl WayBack {
     async fn sent(&self, message: ReceivedMessage, level: i32, retried: Retried) -> (ReceivedMessage, bool) {
         let topic = format!("{RETRY_PREFIX}{}", self.group);
         let text = (properties_text(&message, level), retried);
-        let mut parcel = parcel::again(topic, &message, text, &self.courier.options).await;
-        let sent = self.courier.deliver(&mut parcel, Target::Any, self.courier.deadline()).await;
+        let parcel = parcel::again(topic, &message, text, &self.courier.options).await;
+        let sent = self.courier.deliver(&parcel, Target::Any, self.courier.deadline()).await;
         if let Err(error) = &sent {
             tracing::warn!(queue = %message.queue, offset = message.queue_offset, %error, "not sent to the retry topic");
         }

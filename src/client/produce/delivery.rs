@@ -2,23 +2,24 @@
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::Instrument;
 
 use super::faults::{Ended, Faults};
-use super::parcel::Parcel;
+use super::parcel::{Label, Parcel};
 use super::producer_options::{ProducerOptions, Target};
 use crate::client::error::{Access, ClientError};
 use crate::client::hub::{Hub, refused, unreadable};
 use crate::client::link::BACK_OFF_MIN;
 use crate::client::message::{SendReceipt, SendStatus};
+use crate::client::message_id::MessageId;
 use crate::client::route::{NEW_TOPIC_QUEUES, Route};
 use crate::client::routes::Purpose;
-use crate::protocol::code::{RequestCode, ResponseCode};
+use crate::protocol::code::ResponseCode;
 use crate::protocol::hash::hash;
 use crate::protocol::header::send::{SendAnswer, SendMessageRequestV2};
 use crate::protocol::names::AUTO_CREATE_TOPIC;
@@ -33,21 +34,23 @@ pub(in crate::client) struct Courier {
     pub(in crate::client) options: ProducerOptions,
     turn: AtomicUsize,
     faults: Faults,
+    /// The one that the first broker named; most name the same.
+    region: OnceLock<Arc<str>>,
 }
 
 /// What tries before this one met.
 #[derive(Default)]
-struct Past {
+pub(super) struct Past {
     /// Not tried yet: its broker's connection has to be made first.
-    chosen: Option<Arc<MessageQueue>>,
-    broker: Option<Arc<str>>,
-    trouble: Option<ClientError>,
+    pub(super) chosen: Option<Arc<MessageQueue>>,
+    pub(super) broker: Option<Arc<str>>,
+    pub(super) trouble: Option<ClientError>,
 }
 
 /// Where a parcel goes.
-struct Way {
-    queue: Arc<MessageQueue>,
-    channel: Channel,
+pub(super) struct Way {
+    pub(super) queue: Arc<MessageQueue>,
+    pub(super) channel: Channel,
 }
 
 impl Courier {
@@ -55,7 +58,7 @@ impl Courier {
         // By chance, so that many producers do not begin with the same queue.
         let turn = AtomicUsize::new(RandomState::new().hash_one(&core.client_id) as usize >> 1);
         let faults = Faults::new(options.avoid_slow_brokers);
-        Self { core, options, turn, faults }
+        Self { core, options, turn, faults, region: OnceLock::new() }
     }
 
     pub(in crate::client) fn deadline(&self) -> Instant {
@@ -65,29 +68,23 @@ impl Courier {
     /// Tries until a broker took the parcel, one refused for good, tries are used up or the time is.
     pub(in crate::client) fn deliver<'a>(
         &'a self,
-        parcel: &'a mut Parcel,
+        parcel: &'a Parcel,
         target: Target<'a>,
         deadline: Instant,
     ) -> impl Future<Output = Result<SendReceipt, ClientError>> + Send + 'a {
-        let span = tracing::debug_span!("send", topic = parcel.topic, batch = parcel.batch, id = parcel.message_id);
+        let span = tracing::debug_span!("send", topic = parcel.topic, batch = parcel.batch, id = %parcel.message_id);
         self.try_all(parcel, target, deadline).instrument(span)
     }
 
     /// The first try needs neither a pause nor room for what only later ones keep.
     async fn try_all(
         &self,
-        parcel: &mut Parcel,
+        parcel: &Parcel,
         target: Target<'_>,
         deadline: Instant,
     ) -> Result<SendReceipt, ClientError> {
-        let left = match target {
-            Target::Any => self.options.retries,
-            _ => self.options.retries_in_place,
-        };
-        let queue = self.known_queue(parcel, &target).map_err(|refused| {
-            // Who gave no time hears so, whatever else there is to say.
-            if Instant::now() >= deadline { self.late(Some(refused)) } else { refused }
-        })?;
+        let left = self.further_tries(&target);
+        let queue = self.known_queue(&parcel.topic, &target, deadline)?;
         let broker = queue.as_ref().map(|queue| Arc::clone(&queue.broker));
         let channel = broker.as_ref().and_then(|broker| self.core.open_master(broker));
         let (chosen, error) = match (queue, channel) {
@@ -103,10 +100,18 @@ impl Courier {
         Box::pin(self.try_on(parcel, target, (deadline, left), (past, error))).await
     }
 
+    /// So many tries may follow the first.
+    pub(super) fn further_tries(&self, target: &Target<'_>) -> usize {
+        match target {
+            Target::Any => self.options.retries,
+            _ => self.options.retries_in_place,
+        }
+    }
+
     /// Goes on after `error`, or begins by asking where the topic is.
-    async fn try_on(
+    pub(super) async fn try_on(
         &self,
-        parcel: &mut Parcel,
+        parcel: &Parcel,
         target: Target<'_>,
         (deadline, mut left): (Instant, usize),
         (mut past, mut error): (Past, Option<ClientError>),
@@ -149,8 +154,9 @@ impl Courier {
             let route = self.core.route(&parcel.topic, Purpose::Publish).await?;
             let queue = self.choose(&route, &parcel.topic, &target, None)?;
             let channel = self.core.master(&queue.broker).await?;
-            let header = self.header(parcel, &queue);
-            channel.oneway(code_of(parcel), &header, &parcel.body, self.options.send_timeout).await?;
+            let label = parcel.label();
+            let header = self.header(&label, &queue);
+            channel.oneway(label.code(), &header, &parcel.body, self.options.send_timeout).await?;
             Ok(())
         };
         timeout_at(deadline, sending).await.unwrap_or_else(|_| Err(self.late(None)))
@@ -164,25 +170,44 @@ impl Courier {
     /// One try, of which so many are left after this one.
     async fn attempt(
         &self,
-        parcel: &mut Parcel,
+        parcel: &Parcel,
         way: &Way,
         (deadline, left): (Instant, usize),
     ) -> Result<SendReceipt, ClientError> {
         let Way { queue, channel } = way;
-        // The clock is read only for those who want to know.
-        let begun = self.faults.enabled().then(Instant::now);
-        let limit = self.options.try_timeout.filter(|_| left > 0);
-        let patience = limit.map_or(Patience { until: deadline, whole: self.options.send_timeout }, |limit| {
-            let limited = Patience::of(limit);
-            Patience { until: limited.until.min(deadline), ..limited }
-        });
-        let asked = channel.begin(code_of(parcel), &self.header(parcel, queue), &parcel.body, patience);
+        let begun = self.begun();
+        let patience = self.patience(deadline, left);
+        let asked = channel.begin(parcel.label().code(), &self.header(&parcel.label(), queue), &parcel.body, patience);
         let reply = match asked {
             Ok(Some(under_way)) => under_way.await,
             Ok(None) => Box::pin(self.request(way, parcel, patience)).await,
             Err(error) => Err(error),
         };
-        let received = reply.map_err(ClientError::from).and_then(|reply| receipt(channel, &reply, parcel, queue));
+        self.received(way, (reply, &parcel.message_id), begun)
+    }
+
+    /// The clock is read only for those who want to know.
+    pub(super) fn begun(&self) -> Option<Instant> {
+        self.faults.enabled().then(Instant::now)
+    }
+
+    /// How long a try may take that so many may follow.
+    pub(super) fn patience(&self, deadline: Instant, left: usize) -> Patience {
+        let limit = self.options.try_timeout.filter(|_| left > 0);
+        limit.map_or(Patience { until: deadline, whole: self.options.send_timeout }, |limit| {
+            let limited = Patience::of(limit);
+            Patience { until: limited.until.min(deadline), ..limited }
+        })
+    }
+
+    /// What came back of a try that began at `begun`.
+    pub(super) fn received(
+        &self,
+        Way { queue, channel }: &Way,
+        (reply, id): (Result<Reply, ChannelError>, &MessageId),
+        begun: Option<Instant>,
+    ) -> Result<SendReceipt, ClientError> {
+        let received = reply.map_err(ClientError::from).and_then(|reply| self.receipt(channel, &reply, (id, queue)));
         if let Some(begun) = begun {
             self.faults.note(&queue.broker, verdict(&received, begun.elapsed()));
         }
@@ -197,13 +222,23 @@ impl Courier {
         patience: Patience,
     ) -> Result<Reply, ChannelError> {
         let wait = patience.until.saturating_duration_since(Instant::now());
-        channel.request(code_of(parcel), &self.header(parcel, queue), &parcel.body, wait).await
+        let label = parcel.label();
+        channel.request(label.code(), &self.header(&label, queue), &parcel.body, wait).await
     }
 
     /// The queue to begin with, where the route is known.
-    fn known_queue(&self, parcel: &Parcel, target: &Target<'_>) -> Result<Option<Arc<MessageQueue>>, ClientError> {
-        let route = self.core.known_route(&parcel.topic);
-        route.map(|route| self.choose(&route, &parcel.topic, target, None)).transpose()
+    pub(super) fn known_queue(
+        &self,
+        topic: &str,
+        target: &Target<'_>,
+        deadline: Instant,
+    ) -> Result<Option<Arc<MessageQueue>>, ClientError> {
+        let route = self.core.known_route(topic);
+        let queue = route.map(|route| self.choose(&route, topic, target, None)).transpose();
+        queue.map_err(|refused| {
+            // Who gave no time hears so, whatever else there is to say.
+            if Instant::now() >= deadline { self.late(Some(refused)) } else { refused }
+        })
     }
 
     /// Queue and connection, found or made.
@@ -285,33 +320,56 @@ impl Courier {
         turn.wrapping_add(ahead)
     }
 
-    fn header<'a>(&'a self, parcel: &'a Parcel, queue: &'a MessageQueue) -> SendMessageRequestV2<'a> {
+    pub(super) fn header<'a>(&'a self, label: &Label<'a>, queue: &'a MessageQueue) -> SendMessageRequestV2<'a> {
         SendMessageRequestV2 {
             producer_group: Cow::Borrowed(&self.options.group),
-            topic: Cow::Borrowed(&parcel.topic),
+            topic: Cow::Borrowed(label.topic),
             default_topic: Cow::Borrowed(AUTO_CREATE_TOPIC),
             default_topic_queue_nums: NEW_TOPIC_QUEUES,
             queue_id: i32::try_from(queue.queue).unwrap_or(i32::MAX),
-            sys_flag: parcel.sys_flag,
-            born_timestamp: parcel.born_timestamp_ms,
-            flag: parcel.flag,
-            properties: Cow::Borrowed(&parcel.properties),
-            reconsume_times: Some(parcel.retried.map_or(0, |retried| retried.times)),
+            sys_flag: label.sys_flag,
+            born_timestamp: label.born_timestamp_ms,
+            flag: label.flag,
+            properties: Cow::Borrowed(label.properties),
+            reconsume_times: Some(label.retried.map_or(0, |retried| retried.times)),
             unit_mode: Some(false),
-            max_reconsume_times: parcel.retried.and_then(|retried| retried.times_max),
-            batch: Some(parcel.batch),
+            max_reconsume_times: label.retried.and_then(|retried| retried.times_max),
+            batch: Some(label.batch),
             broker_name: Cow::Borrowed(&queue.broker),
         }
     }
-}
 
-fn code_of(parcel: &Parcel) -> i32 {
-    let code = match (parcel.batch, parcel.reply) {
-        (true, _) => RequestCode::SendBatchMessage,
-        (false, true) => RequestCode::SendReplyMessageV2,
-        (false, false) => RequestCode::SendMessageV2,
-    };
-    code.number()
+    fn receipt(
+        &self,
+        channel: &Channel,
+        reply: &Reply,
+        (id, queue): (&MessageId, &MessageQueue),
+    ) -> Result<SendReceipt, ClientError> {
+        let status = match ResponseCode::from_number(reply.code) {
+            ResponseCode::Success => SendStatus::Stored,
+            ResponseCode::FlushDiskTimeout => SendStatus::FlushDiskTimeout,
+            ResponseCode::FlushSlaveTimeout => SendStatus::FlushSlaveTimeout,
+            ResponseCode::SlaveNotAvailable => SendStatus::SlaveNotAvailable,
+            _ => return Err(refused(channel, reply)),
+        };
+        let header = SendAnswer::of(&reply.ext).map_err(|error| unreadable(channel, error))?;
+        let queue_id = u32::try_from(header.queue_id).map_err(|_| unreadable(channel, "a negative queue id"))?;
+        Ok(SendReceipt {
+            status,
+            message_id: id.clone(),
+            offset_message_id: header.msg_id.into(),
+            queue: MessageQueue { queue: queue_id, ..queue.clone() },
+            queue_offset: header.queue_offset,
+            transaction_id: header.transaction_id.map(MessageId::from),
+            region: header.region.map(|name| self.region(name)),
+            traced: header.trace_on.is_none_or(|on| on != "false"),
+        })
+    }
+
+    fn region(&self, name: &str) -> Arc<str> {
+        let known = self.region.get_or_init(|| name.into());
+        if **known == *name { Arc::clone(known) } else { name.into() }
+    }
 }
 
 fn verdict(received: &Result<SendReceipt, ClientError>, after: Duration) -> Ended {
@@ -347,31 +405,4 @@ fn is_no_answer(error: &ClientError) -> bool {
         ClientError::NoBroker { .. } => true,
         _ => false,
     }
-}
-
-fn receipt(
-    channel: &Channel,
-    reply: &Reply,
-    parcel: &mut Parcel,
-    queue: &MessageQueue,
-) -> Result<SendReceipt, ClientError> {
-    let status = match ResponseCode::from_number(reply.code) {
-        ResponseCode::Success => SendStatus::Stored,
-        ResponseCode::FlushDiskTimeout => SendStatus::FlushDiskTimeout,
-        ResponseCode::FlushSlaveTimeout => SendStatus::FlushSlaveTimeout,
-        ResponseCode::SlaveNotAvailable => SendStatus::SlaveNotAvailable,
-        _ => return Err(refused(channel, reply)),
-    };
-    let header: SendAnswer<'_> = reply.header().map_err(|error| unreadable(channel, error))?;
-    let queue_id = u32::try_from(header.queue_id).map_err(|_| unreadable(channel, "a negative queue id"))?;
-    Ok(SendReceipt {
-        status,
-        message_id: std::mem::take(&mut parcel.message_id),
-        offset_message_id: header.msg_id.to_owned(),
-        queue: MessageQueue { queue: queue_id, ..queue.clone() },
-        queue_offset: header.queue_offset,
-        transaction_id: header.transaction_id.map(str::to_owned),
-        region: header.region.map(str::to_owned),
-        traced: header.trace_on.is_none_or(|on| on != "false"),
-    })
 }

@@ -28,9 +28,16 @@ use crate::rules::assignment::MessageQueue;
 pub(in crate::client) struct Gatherer {
     courier: Arc<Courier>,
     gather: Gather,
-    lanes: Mutex<FxHashMap<String, Vec<Lane>>>,
+    lanes: Mutex<Lanes>,
     /// Bytes in all batches that have no answer yet.
     held: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Lanes {
+    by_topic: FxHashMap<String, Vec<Lane>>,
+    /// For the properties of the message that is being added.
+    text: String,
 }
 
 /// What may share a batch.
@@ -116,7 +123,7 @@ impl Future for Seat {
             }
         }
         Poll::Ready(match self.batch.outcome.get() {
-            Some(Ok(stored)) => Ok(stored.of(self.index, &self.id)),
+            Some(Ok(stored)) => Ok(stored.of(self.index, self.id)),
             Some(Err(error)) => Err(error.clone()),
             None => Err(ClientError::ShutDown),
         })
@@ -175,9 +182,10 @@ impl Gatherer {
     }
 
     fn seat(self: &Arc<Self>, message: &Message, queue: Option<MessageQueue>) -> Result<Seat, ClientError> {
-        let (id, properties) = parcel::entry(message, &self.courier.core.unique_keys, now_ms())?;
+        message.check()?;
+        let id = self.courier.core.unique_keys.next(now_ms());
         let kind = Kind { queue, wait: message.waits_for_store() };
-        let (batch, index) = self.add(message, &properties, kind);
+        let (batch, index) = self.add(message, &id, kind)?;
         Ok(Seat { batch, index, id, waits_at: None })
     }
 
@@ -189,16 +197,14 @@ impl Gatherer {
     }
 
     /// Adds the message to its lane's batch; the batch and the message's place in it.
-    fn add(self: &Arc<Self>, message: &Message, properties: &str, kind: Kind) -> (Arc<Batch>, usize) {
+    fn add(self: &Arc<Self>, message: &Message, id: &str, kind: Kind) -> Result<(Arc<Batch>, usize), ClientError> {
+        let mut lanes = self.lanes();
+        let Lanes { by_topic, text: properties } = &mut *lanes;
+        properties.clear();
+        message.properties_into(properties, id)?;
         let bytes = parcel::entry_bytes(message, properties);
         self.held.fetch_add(bytes, Ordering::Relaxed);
-        let mut lanes = self.lanes();
-        if !lanes.contains_key(message.topic()) {
-            lanes.insert(message.topic().to_owned(), Vec::new());
-        }
-        let Some(lane) = lanes.get_mut(message.topic()).map(|same_topic| lane_of(same_topic, &kind)) else {
-            unreachable!("the topic was added a line above");
-        };
+        let lane = lane_of(by_topic, message.topic(), &kind);
         if lane.filling.as_ref().is_some_and(|filling| filling.content.body.len() + bytes > BODY_BYTES_MAX) {
             lane.close();
         }
@@ -211,7 +217,7 @@ impl Gatherer {
         if filling.content.body.len() >= self.gather.bytes {
             lane.close();
         }
-        (batch, index)
+        Ok((batch, index))
     }
 
     fn begin(self: &Arc<Self>, topic: &str, kind: &Kind, nothing_under_way: bool) -> Filling {
@@ -232,13 +238,19 @@ impl Gatherer {
         Filling { content: Content { body, count: 0 }, batch, full }
     }
 
-    fn lanes(&self) -> MutexGuard<'_, FxHashMap<String, Vec<Lane>>> {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
         // No panic can happen while the lock is held.
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn lane_of<'a>(lanes: &'a mut Vec<Lane>, kind: &Kind) -> &'a mut Lane {
+fn lane_of<'a>(by_topic: &'a mut FxHashMap<String, Vec<Lane>>, topic: &str, kind: &Kind) -> &'a mut Lane {
+    if !by_topic.contains_key(topic) {
+        by_topic.insert(topic.to_owned(), Vec::new());
+    }
+    let Some(lanes) = by_topic.get_mut(topic) else {
+        unreachable!("the topic was added a line above");
+    };
     let at = lanes.iter().position(|lane| lane.kind == *kind).unwrap_or(lanes.len());
     if at == lanes.len() {
         lanes.push(Lane { kind: kind.clone(), filling: None, under_way: 0 });
@@ -259,8 +271,8 @@ impl Lane {
 
 impl Stored {
     /// The receipt of the message at `index`.
-    fn of(&self, index: usize, id: &IdText) -> SendReceipt {
-        let all = &self.receipt.offset_message_id;
+    fn of(&self, index: usize, id: IdText) -> SendReceipt {
+        let all = self.receipt.offset_message_id.as_str();
         let width = (all.len() + 1) / self.count.max(1);
         // Ids of one broker are of one length; a batch that was kept as one record has one id.
         let same = all.get(index * width..(index * width + width).saturating_sub(1)).filter(|id| !id.contains(','));
@@ -269,8 +281,8 @@ impl Stored {
         let batch = &self.receipt;
         SendReceipt {
             status: batch.status,
-            message_id: id.to_string(),
-            offset_message_id: own.to_owned(),
+            message_id: id.into(),
+            offset_message_id: own.into(),
             queue: batch.queue.clone(),
             queue_offset: batch.queue_offset + i64::try_from(index).unwrap_or(i64::MAX),
             transaction_id: batch.transaction_id.clone(),
@@ -304,9 +316,9 @@ impl Departure {
         let bytes = content.body.len();
         let Content { body, count } = content;
         // Each has its own key in its receipt.
-        let mut parcel = batch_of(&self.topic, self.kind.wait, body, (&[], now_ms()));
+        let parcel = batch_of(&self.topic, self.kind.wait, body, (&[], now_ms()));
         let target = self.kind.queue.as_ref().map_or(Target::Any, Target::Queue);
-        let sent = self.gatherer.courier.deliver(&mut parcel, target, self.deadline).await;
+        let sent = self.gatherer.courier.deliver(&parcel, target, self.deadline).await;
         self.gatherer.held.fetch_sub(bytes, Ordering::Relaxed);
         self.landed();
         // Nobody else sets it while this task runs.
@@ -316,7 +328,7 @@ impl Departure {
     /// The content, if the batch is still the one that is being filled.
     fn close(&self) -> Option<Content> {
         let mut lanes = self.gatherer.lanes();
-        let lane = lanes.get_mut(&self.topic)?.iter_mut().find(|lane| lane.kind == self.kind)?;
+        let lane = lanes.by_topic.get_mut(&self.topic)?.iter_mut().find(|lane| lane.kind == self.kind)?;
         let filling = lane.filling.take_if(|filling| Arc::ptr_eq(&filling.batch, &self.batch.0))?;
         lane.under_way += 1;
         Some(filling.content)
@@ -325,7 +337,7 @@ impl Departure {
     /// One less is under way: the next may leave, or the lane is no more.
     fn landed(&self) {
         let mut lanes = self.gatherer.lanes();
-        let Some(same_topic) = lanes.get_mut(&self.topic) else {
+        let Some(same_topic) = lanes.by_topic.get_mut(&self.topic) else {
             return;
         };
         let Some(at) = same_topic.iter().position(|lane| lane.kind == self.kind) else {
@@ -344,7 +356,7 @@ impl Departure {
             None => drop(same_topic.swap_remove(at)),
         }
         if same_topic.is_empty() {
-            lanes.remove(&self.topic);
+            lanes.by_topic.remove(&self.topic);
         }
     }
 }

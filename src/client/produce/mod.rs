@@ -2,6 +2,7 @@
 
 pub(in crate::client) mod delivery;
 pub(in crate::client) mod faults;
+pub(in crate::client) mod first_try;
 pub(in crate::client) mod gathering;
 pub(in crate::client) mod parcel;
 pub(in crate::client) mod producer;

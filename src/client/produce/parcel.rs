@@ -6,7 +6,9 @@ use super::producer_options::ProducerOptions;
 use crate::client::consume::received::ReceivedMessage;
 use crate::client::error::{ClientError, MessageError};
 use crate::client::message::{BODY_BYTES_MAX, Message};
+use crate::client::message_id::MessageId;
 use crate::protocol::batch::{self, BatchEntry};
+use crate::protocol::code::RequestCode;
 use crate::protocol::compression::{SYS_FLAG_COMPRESSED, compress};
 use crate::protocol::properties::{self, WAIT};
 use crate::protocol::uniq_key::{IdText, UniqueKeys};
@@ -36,7 +38,7 @@ pub(in crate::client) struct Parcel {
     /// It answers a request of another client.
     pub(in crate::client) reply: bool,
     /// Unique keys, joined by commas.
-    pub(in crate::client) message_id: String,
+    pub(in crate::client) message_id: MessageId,
     pub(in crate::client) retried: Option<Retried>,
 }
 
@@ -51,8 +53,15 @@ pub(in crate::client) fn now_ms() -> i64 {
 pub(in crate::client) fn single(message: Message, keys: &UniqueKeys) -> Result<Parcel, ClientError> {
     message.check()?;
     let now = now_ms();
-    let message_id = keys.next(now).to_string();
-    let properties = message.properties_text(&message_id)?;
+    stamped(message, &Stamp { id: keys.next(now), born_timestamp_ms: now })
+}
+
+/// The same of a message that was checked, and that has its id.
+///
+/// # Errors
+/// When no broker would take the message.
+pub(in crate::client) fn stamped(message: Message, stamp: &Stamp) -> Result<Parcel, ClientError> {
+    let properties = message.properties_text(&stamp.id)?;
     let (flag, reply) = (message.user_flag(), message.is_reply());
     let (topic, body) = message.into_topic_and_body();
     Ok(Parcel {
@@ -62,9 +71,9 @@ pub(in crate::client) fn single(message: Message, keys: &UniqueKeys) -> Result<P
         sys_flag: 0,
         flag,
         reply,
-        born_timestamp_ms: now,
+        born_timestamp_ms: stamp.born_timestamp_ms,
         batch: false,
-        message_id,
+        message_id: stamp.id.into(),
         retried: None,
     })
 }
@@ -84,7 +93,7 @@ pub(in crate::client) async fn again(
         flag: message.flag,
         born_timestamp_ms: now_ms(),
         batch: false,
-        message_id: message.message_id(),
+        message_id: message.message_id().into(),
         reply: false,
         retried: Some(retried),
     };
@@ -92,7 +101,51 @@ pub(in crate::client) async fn again(
     parcel
 }
 
+/// What a message gets when it is sent.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::client) struct Stamp {
+    pub(in crate::client) id: IdText,
+    pub(in crate::client) born_timestamp_ms: i64,
+}
+
+/// What a request says of what it carries.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::client) struct Label<'a> {
+    pub(in crate::client) topic: &'a str,
+    pub(in crate::client) properties: &'a str,
+    pub(in crate::client) sys_flag: i32,
+    pub(in crate::client) flag: i32,
+    pub(in crate::client) born_timestamp_ms: i64,
+    pub(in crate::client) batch: bool,
+    pub(in crate::client) reply: bool,
+    pub(in crate::client) retried: Option<Retried>,
+}
+
+impl Label<'_> {
+    pub(in crate::client) fn code(&self) -> i32 {
+        let code = match (self.batch, self.reply) {
+            (true, _) => RequestCode::SendBatchMessage,
+            (false, true) => RequestCode::SendReplyMessageV2,
+            (false, false) => RequestCode::SendMessageV2,
+        };
+        code.number()
+    }
+}
+
 impl Parcel {
+    pub(in crate::client) fn label(&self) -> Label<'_> {
+        Label {
+            topic: &self.topic,
+            properties: &self.properties,
+            sys_flag: self.sys_flag,
+            flag: self.flag,
+            born_timestamp_ms: self.born_timestamp_ms,
+            batch: self.batch,
+            reply: self.reply,
+            retried: self.retried,
+        }
+    }
+
     /// Compresses a body that is as long as `options` say, unless that makes it no shorter.
     pub(in crate::client) async fn compress(&mut self, options: &ProducerOptions) {
         if self.body.len() >= options.compress_from_bytes {
@@ -187,7 +240,7 @@ pub(in crate::client) fn batch_of(topic: &str, wait: bool, body: Vec<u8>, (ids, 
         born_timestamp_ms: now,
         batch: true,
         reply: false,
-        message_id,
+        message_id: message_id.into(),
         retried: None,
     }
 }

@@ -97,14 +97,7 @@ impl Producer {
             let gatherer = self.gatherer.as_ref().filter(|gatherer| gatherer.takes(&message));
             let sent = match gatherer {
                 Some(gatherer) => gatherer.send(&message, target).await,
-                None => match parcel::single(message, &self.courier.core.unique_keys) {
-                    Ok(mut parcel) => {
-                        let deadline = self.courier.deadline();
-                        parcel.compress(&self.courier.options).await;
-                        self.courier.deliver(&mut parcel, target, deadline).await
-                    }
-                    Err(error) => Err(error),
-                },
+                None => self.courier.send(&message, target).await,
             };
             if let Some(begun) = begun {
                 begun.end(sent.as_ref());
@@ -134,8 +127,8 @@ impl Producer {
         let deadline = self.courier.deadline();
         let parcels = parcel::batches(messages, &self.courier.core.unique_keys)?;
         let mut receipts = Vec::with_capacity(parcels.len());
-        for mut parcel in parcels {
-            receipts.push(self.courier.deliver(&mut parcel, target, deadline).await?);
+        for parcel in parcels {
+            receipts.push(self.courier.deliver(&parcel, target, deadline).await?);
         }
         Ok(receipts)
     }

@@ -155,14 +155,14 @@ impl<L: TransactionListener> TransactionalProducer<L> {
         let mut parcel = parcel::single(half, &self.courier.core.unique_keys)?;
         parcel.compress(&self.courier.options).await;
         parcel.sys_flag |= FLAG_PREPARED;
-        let receipt = self.courier.deliver(&mut parcel, target, deadline).await?;
+        let receipt = self.courier.deliver(&parcel, target, deadline).await?;
         let half = HalfMessage { message, receipt };
         let resolution = match half.receipt.status {
             SendStatus::Stored => settled(self.listener.execute(&half)).await,
             _ => Resolution::Rollback,
         };
         if let Err(error) = self.end(&half, resolution).await {
-            tracing::warn!(id = half.receipt.message_id, %error, "the end of a transaction was not told; the broker will ask");
+            tracing::warn!(id = %half.receipt.message_id, %error, "the end of a transaction was not told; the broker will ask");
         }
         Ok(TransactionReceipt { receipt: half.receipt, resolution })
     }
@@ -179,7 +179,7 @@ impl<L: TransactionListener> TransactionalProducer<L> {
 
     async fn end(&self, half: &HalfMessage, resolution: Resolution) -> Result<(), ClientError> {
         let receipt = &half.receipt;
-        let id = || receipt.offset_message_id.clone();
+        let id = || receipt.offset_message_id.to_string();
         let (_, offset) = decode_offset_id(&receipt.offset_message_id)
             .map_err(|error| ClientError::MessageId { id: id(), reason: error.to_string() })?;
         let header = EndTransactionRequest {
@@ -189,8 +189,8 @@ impl<L: TransactionListener> TransactionalProducer<L> {
             commit_log_offset: i64::try_from(offset).unwrap_or(i64::MAX),
             commit_or_rollback: resolution.number(),
             from_transaction_check: false,
-            msg_id: receipt.message_id.clone(),
-            transaction_id: receipt.transaction_id.clone(),
+            msg_id: receipt.message_id.to_string(),
+            transaction_id: receipt.transaction_id.as_ref().map(|id| id.to_string()),
         };
         let channel = self.courier.core.master(&receipt.queue.broker).await?;
         let wait = self.courier.core.options.request_timeout;

@@ -6,6 +6,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::protocol::fields::FieldError;
+use crate::protocol::fields::packed::PackedMap;
+use crate::protocol::frame::Ext;
+
 /// Request of SEND_MESSAGE (10) and SEND_REPLY_MESSAGE (324): fields by their long names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -121,6 +125,39 @@ pub struct SendAnswer<'a> {
     pub trace_on: Option<&'a str>,
 }
 
+impl<'a> SendAnswer<'a> {
+    /// Reads the answer.
+    ///
+    /// # Errors
+    /// [`FieldError`] names the field that is missing or wrong.
+    pub fn of(ext: &'a Ext<'_>) -> Result<Self, FieldError> {
+        match ext {
+            Ext::MessagePack(bytes) => Self::packed(bytes).map_or_else(|| ext.decode(), Ok),
+            _ => ext.decode(),
+        }
+    }
+
+    /// As brokers of ours write it; `None` where something is unusual.
+    fn packed(bytes: &'a [u8]) -> Option<Self> {
+        let (mut msg_id, mut queue_id, mut queue_offset) = (None, None, None);
+        let (mut transaction_id, mut region, mut trace_on) = (None, None, None);
+        for pair in PackedMap::of(bytes)? {
+            let (name, value) = pair?;
+            match name {
+                b"msgId" => msg_id = Some(value.as_text()?),
+                b"queueId" => queue_id = Some(value.as_number()?),
+                b"queueOffset" => queue_offset = Some(value.as_number()?),
+                b"transactionId" => transaction_id = Some(value.as_text()?),
+                b"MSG_REGION" => region = Some(value.as_text()?),
+                b"TRACE_ON" => trace_on = Some(value.as_text()?),
+                _ => {}
+            }
+        }
+        let (msg_id, queue_id, queue_offset) = (msg_id?, queue_id?, queue_offset?);
+        Some(Self { msg_id, queue_id, queue_offset, transaction_id, region, trace_on })
+    }
+}
+
 /// Request of PUSH_REPLY_MESSAGE_TO_CLIENT (326): the reply of another client, in the body, for the one that asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -166,4 +203,29 @@ pub struct ConsumerSendMsgBackRequest {
     pub unit_mode: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_reconsume_times: Option<i32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_answer_is_read_as_any_other() {
+        let full = serde_json::json!({
+            "msgId": "7F00000100002A9F0000000000000000", "queueId": 3, "queueOffset": 5_000_000_000_i64,
+            "transactionId": "U", "MSG_REGION": "DefaultRegion", "TRACE_ON": "true", "recallHandle": "x",
+        });
+        let short = serde_json::json!({ "msgId": "", "queueId": -1, "queueOffset": -1 });
+        for answer in [full, short] {
+            let ext = Ext::MessagePack(rmp_serde::to_vec_named(&answer).unwrap().into());
+            let Ext::MessagePack(bytes) = &ext else { unreachable!("it was made so") };
+            assert_eq!(SendAnswer::packed(bytes), Some(ext.decode().unwrap()));
+            assert_eq!(SendAnswer::of(&ext), ext.decode());
+        }
+        let texts = std::collections::BTreeMap::from([("msgId", "A"), ("queueId", "1"), ("queueOffset", "2")]);
+        let ext = Ext::MessagePack(rmp_serde::to_vec_named(&texts).unwrap().into());
+        assert_eq!(SendAnswer::of(&ext).unwrap().queue_offset, 2, "numbers as text, as some peers write them");
+        let ext = Ext::MessagePack(vec![0x81, 0xA1].into());
+        assert!(SendAnswer::of(&ext).is_err());
+    }
 }

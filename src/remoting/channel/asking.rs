@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::sync::{SemaphorePermit, TryAcquireError, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use super::outbound::Duty;
 use super::shared::{Asker, Reply, Shared};
 use crate::remoting::error::ChannelError;
 
@@ -51,14 +52,41 @@ pub struct UnderWay<'a> {
     wait: Duration,
     reply: oneshot::Receiver<Reply>,
     settled: bool,
+    lead: Lead,
     /// Given back when the answer is there.
     _turn: SemaphorePermit<'a>,
+}
+
+/// Whether it has to write for all who queued after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lead {
+    No,
+    /// Once it has yielded.
+    Yields,
+    Writes,
+}
+
+impl UnderWay<'_> {
+    fn lead(&mut self, cx: &Context<'_>) {
+        match self.lead {
+            Lead::No => {}
+            Lead::Yields => {
+                self.lead = Lead::Writes;
+                cx.waker().wake_by_ref();
+            }
+            Lead::Writes => {
+                self.lead = Lead::No;
+                self.shared.flush();
+            }
+        }
+    }
 }
 
 impl Future for UnderWay<'_> {
     type Output = Result<Reply, ChannelError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.lead(cx);
         let reply = ready!(Pin::new(&mut self.reply).poll(cx));
         // Whoever ended the wait has taken the entry away.
         self.settled = true;
@@ -70,6 +98,9 @@ impl Future for UnderWay<'_> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
+        if self.lead != Lead::No {
+            self.shared.flush();
+        }
         if !self.settled {
             self.shared.state().waiting.remove(&self.opaque);
         }
@@ -100,7 +131,7 @@ impl Shared {
             drop(state);
             return Err(self.reason());
         }
-        Ok(state.outbound.len() < self.outbound_bytes_max)
+        Ok(state.outbound.bytes() < self.outbound_bytes_max)
     }
 
     fn late(&self, code: i32, wait: Duration) -> ChannelError {
@@ -152,21 +183,44 @@ impl Shared {
             drop(state);
             return Err(self.reason());
         }
-        if state.outbound.len() >= self.outbound_bytes_max {
+        if state.outbound.bytes() >= self.outbound_bytes_max {
             return Ok(None);
         }
         let (opaque, Patience { until: gives_up, whole: wait }) = (state.free_opaque(), question.patience);
+        let idle = state.outbound.is_idle();
         state.append(question.code, (opaque, 0), question.header, question.body)?;
+        let came_together = state.came_together;
+        let duty = if idle { state.outbound.duty(came_together) } else { Duty::Nothing };
         state.waiting.insert(opaque, Asker { reply: sender, gives_up });
         let sooner = state.first_gives_up.is_none_or(|first| gives_up < first);
         if sooner {
             state.first_gives_up = Some(gives_up);
         }
         drop(state);
-        self.work.notify_one();
         if sooner {
             self.sooner.notify_one();
         }
-        Ok(Some(UnderWay { shared: self, code: question.code, opaque, wait, reply, settled: false, _turn: turn }))
+        let lead = self.take_up(duty);
+        Ok(Some(UnderWay { shared: self, code: question.code, opaque, wait, reply, settled: false, lead, _turn: turn }))
+    }
+
+    fn take_up(&self, duty: Duty) -> Lead {
+        match duty {
+            Duty::Nothing => Lead::No,
+            Duty::Tell => {
+                self.work.notify_one();
+                Lead::No
+            }
+            Duty::Flush => {
+                self.flush();
+                Lead::No
+            }
+            Duty::Lead { watch } => {
+                if watch {
+                    self.led.notify_one();
+                }
+                Lead::Yields
+            }
+        }
     }
 }

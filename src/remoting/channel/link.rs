@@ -6,11 +6,14 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::client::TlsStream;
 
 use super::options::ChannelOptions;
+use super::outbound::Task;
+use super::plain::Plain;
 use super::shared::{PeerRequest, Reply, Shared};
 use crate::protocol::frame::{self, Frame, FrameError};
 use crate::remoting::error::ChannelError;
@@ -19,12 +22,10 @@ use crate::remoting::error::ChannelError;
 const READ_BYTES: usize = 64 * 1024;
 /// A shorter body is copied out, so that it does not keep a whole read alive; a longer one is a slice of it.
 const BODY_SLICE_BYTES_MIN: usize = READ_BYTES / 4;
-/// A larger empty outbound buffer gives its memory back.
-const OUTBOUND_KEPT_BYTES: usize = 1024 * 1024;
 
 /// What frames travel over.
 pub(super) enum Socket {
-    Plain(TcpStream),
+    Plain(OwnedReadHalf, Arc<OwnedWriteHalf>),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -58,10 +59,7 @@ impl Link {
 
     pub(super) async fn run(self) {
         match self.socket {
-            Socket::Plain(mut stream) => {
-                let (reader, writer) = stream.split();
-                self.ways.run(reader, writer).await;
-            }
+            Socket::Plain(reader, writer) => self.ways.run(reader, Plain(writer)).await,
             Socket::Tls(stream) => {
                 let (reader, writer) = tokio::io::split(*stream);
                 self.ways.run(reader, writer).await;
@@ -74,12 +72,12 @@ impl Ways {
     async fn run(self, reader: impl AsyncRead + Unpin, writer: impl AsyncWrite + Unpin) {
         let Ways { end, inbound, idle_after } = self;
         let shared = &end.0;
-        let traffic = watch::Sender::new(Instant::now());
         let reason = tokio::select! {
-            reason = read(shared, reader, inbound, &traffic) => reason,
-            reason = write(shared, writer, &traffic) => reason,
+            reason = read(shared, reader, inbound) => reason,
+            reason = write(shared, writer) => reason,
             never = keep_time(shared) => never,
-            () = idle(&traffic, idle_after) => {
+            never = shared.watch() => never,
+            () = idle(shared, idle_after) => {
                 ChannelError::Idle { address: shared.address.clone(), after: idle_after }
             }
             () = shared.wait_until_ended() => return,
@@ -105,9 +103,9 @@ async fn keep_time(shared: &Shared) -> ! {
 }
 
 /// Done when there was no traffic for `after`.
-async fn idle(traffic: &watch::Sender<Instant>, after: Duration) {
+async fn idle(shared: &Shared, after: Duration) {
     loop {
-        let due = *traffic.borrow() + after;
+        let due = shared.last_traffic() + after;
         if due <= Instant::now() {
             return;
         }
@@ -115,28 +113,26 @@ async fn idle(traffic: &watch::Sender<Instant>, after: Duration) {
     }
 }
 
-async fn write(shared: &Shared, mut socket: impl AsyncWrite + Unpin, traffic: &watch::Sender<Instant>) -> ChannelError {
+async fn write(shared: &Shared, mut socket: impl AsyncWrite + Unpin) -> ChannelError {
     let mut leaving = Vec::new();
     loop {
-        let closing = shared.swap_outbound(&mut leaving);
-        if !leaving.is_empty() {
-            shared.space.notify_waiters();
-            if let Err(error) = socket.write_all(&leaving).await {
-                return lost(shared, error);
+        match shared.next_task(&mut leaving) {
+            Task::Write => {
+                if let Err(error) = socket.write_all(&leaving).await {
+                    return lost(shared, error);
+                }
+                // TLS may hold back what the socket did not take.
+                if let Err(error) = socket.flush().await {
+                    return lost(shared, error);
+                }
+                shared.task_wrote(&mut leaving);
             }
-            // TLS may hold back what the socket did not take.
-            if let Err(error) = socket.flush().await {
-                return lost(shared, error);
+            Task::Wait => shared.work.notified().await,
+            Task::Close => {
+                // The peer may be gone already; then there is nobody left to tell.
+                let _ = socket.shutdown().await;
+                return ChannelError::Closed { address: shared.address.clone() };
             }
-            traffic.send_replace(Instant::now());
-            leaving.clear();
-            leaving.shrink_to(OUTBOUND_KEPT_BYTES);
-        } else if closing {
-            // The peer may be gone already; then there is nobody left to tell.
-            let _ = socket.shutdown().await;
-            return ChannelError::Closed { address: shared.address.clone() };
-        } else {
-            shared.work.notified().await;
         }
     }
 }
@@ -145,7 +141,6 @@ async fn read(
     shared: &Arc<Shared>,
     mut socket: impl AsyncRead + Unpin,
     inbound: Option<mpsc::Sender<PeerRequest>>,
-    traffic: &watch::Sender<Instant>,
 ) -> ChannelError {
     let (mut buffer, mut replies) = (BytesMut::new(), Vec::new());
     loop {
@@ -153,7 +148,7 @@ async fn read(
         buffer.reserve(READ_BYTES);
         match socket.read_buf(&mut buffer).await {
             Ok(0) => return lost(shared, "the peer closed it"),
-            Ok(_) => drop(traffic.send_replace(Instant::now())),
+            Ok(_) => shared.note_traffic(),
             Err(error) => return lost(shared, error),
         }
         let cut = take_all(shared, &mut buffer, &mut replies, inbound.as_ref());

@@ -1,15 +1,18 @@
 //! What the handles of a channel and its task share: the waiting requests and the outbound bytes.
 
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
+use super::outbound::Outbound;
 use crate::protocol::code::{Language, RequestCode, version};
 use crate::protocol::fields::FieldError;
 use crate::protocol::frame::{self, Codec, Ext, FLAG_ONEWAY, FLAG_RESPONSE, FRAME_BYTES_MAX, NewHead};
@@ -77,10 +80,10 @@ impl PeerRequest {
             remark,
         };
         let mut state = link.state();
-        if state.outbound.len() >= link.outbound_bytes_max {
+        if state.outbound.bytes() >= link.outbound_bytes_max {
             return Ok(());
         }
-        append(&mut state.outbound, self.codec, &head, header, body)?;
+        append(state.outbound.queue(), self.codec, &head, header, body)?;
         drop(state);
         link.work.notify_one();
         Ok(())
@@ -107,13 +110,18 @@ pub(super) struct Shared {
     closing: AtomicBool,
     pub(super) turns: Semaphore,
     pub(super) outbound_bytes_max: usize,
-    /// Bytes are queued, or closing began: for the task.
+    /// There is something to write that nobody else writes, or closing began: for the task.
     pub(super) work: Notify,
+    /// Somebody leads and nobody watches: for the task.
+    pub(super) led: Notify,
     /// The outbound buffer was taken: for those who wait for room.
     pub(super) space: Notify,
     /// A request gives up sooner than all before it: for the task.
     pub(super) sooner: Notify,
     ended: watch::Sender<Option<ChannelError>>,
+    born: Instant,
+    /// Milliseconds from `born` to when bytes last went either way.
+    traffic_ms: AtomicU64,
 }
 
 /// How much may wait at once.
@@ -124,13 +132,15 @@ pub(super) struct Bounds {
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) outbound: Vec<u8>,
+    pub(super) outbound: Outbound,
     pub(super) waiting: FxHashMap<i32, Asker>,
     /// When the first of those who wait gives up, or earlier.
     pub(super) first_gives_up: Option<Instant>,
     next_opaque: i32,
     codec: Codec,
     pub(super) closing: bool,
+    /// How many answers the last read brought.
+    pub(super) came_together: usize,
 }
 
 /// Who waits for an answer.
@@ -141,14 +151,15 @@ pub(super) struct Asker {
 }
 
 impl Shared {
-    pub(super) fn new(address: &str, codec: Codec, bounds: Bounds) -> Self {
+    pub(super) fn new(address: &str, codec: Codec, bounds: Bounds, socket: Option<Arc<OwnedWriteHalf>>) -> Self {
         let state = State {
-            outbound: Vec::new(),
+            outbound: Outbound::new(socket),
             waiting: FxHashMap::default(),
             first_gives_up: None,
             next_opaque: 0,
             codec,
             closing: false,
+            came_together: 0,
         };
         Self {
             address: address.to_owned(),
@@ -157,17 +168,23 @@ impl Shared {
             turns: Semaphore::new(bounds.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
             outbound_bytes_max: bounds.outbound_bytes_max,
             work: Notify::new(),
+            led: Notify::new(),
             space: Notify::new(),
             sooner: Notify::new(),
             ended: watch::Sender::new(None),
+            born: Instant::now(),
+            traffic_ms: AtomicU64::new(0),
         }
     }
 
-    /// Gives what is queued for `empty`; true when closing began.
-    pub(super) fn swap_outbound(&self, empty: &mut Vec<u8>) -> bool {
-        let mut state = self.state();
-        std::mem::swap(empty, &mut state.outbound);
-        state.closing
+    /// Bytes went either way.
+    pub(super) fn note_traffic(&self) {
+        let ms = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.traffic_ms.store(ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn last_traffic(&self) -> Instant {
+        self.born + Duration::from_millis(self.traffic_ms.load(Ordering::Relaxed))
     }
 
     /// Hands answers to their askers, if those still wait.
@@ -176,6 +193,7 @@ impl Shared {
             return;
         }
         let mut state = self.state();
+        state.came_together = replies.len();
         let waiting = replies.drain(..).filter_map(|(opaque, reply)| Some((state.waiting.remove(&opaque)?, reply)));
         let told: Vec<_> = waiting.collect();
         // Who is woken may want the lock.
@@ -260,7 +278,7 @@ impl Shared {
         let mut state = self.state();
         state.closing = true;
         self.closing.store(true, Ordering::Release);
-        state.outbound = Vec::new();
+        state.outbound = Outbound::new(None);
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         drop(waiting);
@@ -292,7 +310,7 @@ impl State {
         let codec = if self.codec == Codec::Binary && too_large { Codec::Json } else { self.codec };
         let head =
             NewHead { code, language: Language::Rust.ordinal(), version: version::CURRENT, opaque, flag, remark: None };
-        append(&mut self.outbound, codec, &head, header, body)
+        append(self.outbound.queue(), codec, &head, header, body)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A hand-made peer at the other end of a real socket.
 
 use bytes::BytesMut;
+use futures_util::future::join_all;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -61,16 +62,33 @@ impl Peer {
     }
 
     async fn send(&mut self, code: i32, opaque: i32, flag: i32, body: &[u8]) {
-        let mut out = Vec::new();
-        let head = NewHead { code, language: 0, version: 513, opaque, flag, remark: Some("so") };
-        frame::encode(&mut out, Codec::Json, &head, &probe("T"), body.len()).unwrap();
-        out.extend_from_slice(body);
-        self.socket.write_all(&out).await.unwrap();
+        self.socket.write_all(&framed((code, opaque, flag), body)).await.unwrap();
     }
 
     async fn answer(&mut self, seen: &Seen) {
         self.send(0, seen.opaque, FLAG_RESPONSE, &seen.body).await;
     }
+}
+
+fn framed((code, opaque, flag): (i32, i32, i32), body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let head = NewHead { code, language: 0, version: 513, opaque, flag, remark: Some("so") };
+    frame::encode(&mut out, Codec::Json, &head, &probe("T"), body.len()).unwrap();
+    out.extend_from_slice(body);
+    out
+}
+
+/// Lets many answers come in one read; from then on the next request leads.
+async fn answer_many_together(channel: &Channel, peer: &mut Peer) {
+    let asking = join_all((0..8).map(|_| channel.request(10, &(), b"", LONG)));
+    let (replies, ()) = tokio::join!(asking, async {
+        let mut together = Vec::new();
+        for _ in 0..8 {
+            together.extend(framed((0, peer.next().await.unwrap().opaque, FLAG_RESPONSE), b""));
+        }
+        peer.socket.write_all(&together).await.unwrap();
+    });
+    assert!(replies.iter().all(Result::is_ok));
 }
 
 async fn pair_with(options: ChannelOptions) -> (Channel, Peer) {
@@ -298,4 +316,62 @@ fn a_runtime_that_goes_away_fails_what_waits_elsewhere() {
     drop(driver);
     assert!(matches!(asker.join().unwrap(), Err(ChannelError::Closed { .. })));
     drop(peer);
+}
+
+#[tokio::test]
+async fn a_leader_that_nobody_polls_holds_nobody_back() {
+    let (channel, mut peer) = pair().await;
+    answer_many_together(&channel, &mut peer).await;
+    let leader = channel.begin(10, &(), b"leader", Patience::of(LONG)).unwrap().unwrap();
+    let (follower, ()) = tokio::join!(channel.request(10, &(), b"follower", LONG), async {
+        for _ in 0..2 {
+            let seen = peer.next().await.unwrap();
+            peer.answer(&seen).await;
+        }
+    });
+    assert_eq!(&follower.unwrap().body[..], b"follower");
+    assert_eq!(&leader.await.unwrap().body[..], b"leader");
+}
+
+#[tokio::test]
+async fn a_leader_that_is_dropped_writes_for_all() {
+    let (channel, mut peer) = pair().await;
+    answer_many_together(&channel, &mut peer).await;
+    let leader = channel.begin(10, &(), b"leader", Patience::of(LONG)).unwrap().unwrap();
+    let follower = channel.begin(10, &(), b"follower", Patience::of(LONG)).unwrap().unwrap();
+    drop(leader);
+    for body in [b"leader".as_slice(), b"follower"] {
+        let seen = peer.next().await.unwrap();
+        assert_eq!(seen.body, body);
+        peer.answer(&seen).await;
+    }
+    assert_eq!(&follower.await.unwrap().body[..], b"follower");
+}
+
+#[tokio::test]
+async fn what_threads_queue_at_once_all_leaves_and_all_is_answered() {
+    let (channel, mut peer) = pair().await;
+    let threads: Vec<_> = (0..4u8)
+        .map(|thread| {
+            let channel = channel.clone();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                runtime.block_on(async {
+                    for round in 0..50u8 {
+                        let asked = (0..16u8).map(|n| [thread, round, n]);
+                        let ask = async |body: [u8; 3]| (body, channel.request(10, &(), &body, LONG).await.unwrap());
+                        for (body, reply) in join_all(asked.map(ask)).await {
+                            assert_eq!(reply.body[..], body);
+                        }
+                    }
+                });
+            })
+        })
+        .collect();
+    for _ in 0..4 * 50 * 16 {
+        let seen = peer.next().await.unwrap();
+        peer.answer(&seen).await;
+    }
+    let joined = tokio::task::spawn_blocking(|| threads.into_iter().try_for_each(std::thread::JoinHandle::join));
+    joined.await.unwrap().unwrap();
 }

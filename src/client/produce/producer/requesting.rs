@@ -82,7 +82,7 @@ impl Producer {
             let (reply, replied) = oneshot::channel();
             core.await_reply(correlation.clone(), reply);
             let question = Question { core: Arc::clone(core), correlation, _room: room };
-            let sent = self.courier.deliver(&mut parcel, target, deadline.min(self.courier.deadline())).await;
+            let sent = self.courier.deliver(&parcel, target, deadline.min(self.courier.deadline())).await;
             if let Some(begun) = begun {
                 begun.end(sent.as_ref());
             }
