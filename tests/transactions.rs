@@ -68,16 +68,16 @@ async fn half(client: &mut Client, key: &str, more: &str) -> Half {
     Half { queue_offset: answer.number("queueOffset"), log_offset: at as i64, key: key.into() }
 }
 
-fn end_of(half: &Half, verdict: i32, asked: bool) -> EndTransactionRequest {
+fn end_of(half: &Half, verdict: i32, asked: bool) -> EndTransactionRequest<'_> {
     EndTransactionRequest {
         topic: None,
-        producer_group: "p".into(),
+        producer_group: "p",
         tran_state_table_offset: half.queue_offset,
         commit_log_offset: half.log_offset,
         commit_or_rollback: verdict,
         from_transaction_check: asked,
-        msg_id: half.key.clone(),
-        transaction_id: Some(half.key.clone()),
+        msg_id: &half.key,
+        transaction_id: Some(&half.key),
     }
 }
 
@@ -187,7 +187,7 @@ async fn ends_that_make_no_sense_change_nothing() {
     let open = half(&mut client, "K", "").await;
     let good = end_of(&open, COMMIT, false);
     let cases = [
-        (EndTransactionRequest { producer_group: "q".into(), ..good.clone() }, "The producer group wrong"),
+        (EndTransactionRequest { producer_group: "q", ..good.clone() }, "The producer group wrong"),
         (
             EndTransactionRequest { tran_state_table_offset: 7, ..good.clone() },
             "The transaction state table offset wrong",
