@@ -4,7 +4,8 @@
 //! credit, the questions to the client that it has not answered.
 //! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, `Answered` from request handlers, `Push` from
 //! whoever wants something of the client, `Resume`, `Stop`.
-//! Tells: one `Append` for all sends of a socket read to the writer, pulls to their queues, everything else to a handler.
+//! Tells: one `Append` for all sends of a socket read to the writer, one `EndHalves` for all its ends of transactions to
+//! their owner, pulls to their queues, everything else to a handler.
 //!
 //! Invariants: a frame is looked at only when it is whole; what a peer can make this process hold is bounded: bytes on
 //! their way to the log, pulls that wait, bytes that the peer does not read.
