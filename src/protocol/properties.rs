@@ -162,8 +162,8 @@ impl<'a> Seen<'a> {
         Self { wait: true, ..Self::default() }
     }
 
-    /// Takes one pair into account.
-    #[inline]
+    /// Takes one pair into account. Inlined, for it is called for each property of each message.
+    #[inline(always)]
     pub fn see(&mut self, name: &str, value: &'a str) {
         match name {
             UNIQ_KEY => self.unique_key = Some(value),
@@ -182,7 +182,9 @@ impl<'a> Seen<'a> {
 #[must_use]
 pub fn scan(text: &str) -> Seen<'_> {
     let mut seen = Seen::nothing();
-    pairs(text).for_each(|(name, value)| seen.see(name, value));
+    for (name, value) in pairs(text) {
+        seen.see(name, value);
+    }
     seen
 }
 
