@@ -378,18 +378,18 @@ async fn topics_made_just_before_a_kill_are_there_with_their_messages() {
 }
 
 /// The place of a half message that is the first thing sent to its topic; nothing where its answer did not come.
-async fn half_sent(client: &mut Client, number: i32) -> Option<EndTransactionRequest> {
+async fn half_sent(client: &mut Client, number: i32) -> Option<EndTransactionRequest<'static>> {
     let answer = client.try_answer(number).await?;
     assert_eq!(answer.code, 0, "{answer:?}");
     let (_, at) = uniq_key::decode_offset_id(&answer.field("msgId")).unwrap();
     Some(EndTransactionRequest {
         topic: None,
-        producer_group: "p".into(),
+        producer_group: "p",
         tran_state_table_offset: answer.number("queueOffset"),
         commit_log_offset: at as i64,
         commit_or_rollback: 8,
         from_transaction_check: false,
-        msg_id: answer.field("transactionId"),
+        msg_id: "half",
         transaction_id: None,
     })
 }

@@ -10,12 +10,14 @@ use actormq::actors::crash::Crash;
 use actormq::config::BrokerConfig;
 use actormq::protocol::body::Body;
 use actormq::protocol::body::clients::{HeartbeatData, ProducerData};
+use actormq::protocol::frame::{Codec, FLAG_ONEWAY};
 use actormq::protocol::header::send::SendMessageRequestV2;
 use actormq::protocol::header::transactions::EndTransactionRequest;
 use actormq::protocol::properties;
 use actormq::protocol::record::Record;
 use actormq::protocol::uniq_key;
 use support::{Answered, Client, Server, batch_body, fields, pull, short_send, until};
+use tokio::io::AsyncWriteExt;
 
 const HALF: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 const OP: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
@@ -68,16 +70,16 @@ async fn half(client: &mut Client, key: &str, more: &str) -> Half {
     Half { queue_offset: answer.number("queueOffset"), log_offset: at as i64, key: key.into() }
 }
 
-fn end_of(half: &Half, verdict: i32, asked: bool) -> EndTransactionRequest {
+fn end_of(half: &Half, verdict: i32, asked: bool) -> EndTransactionRequest<'_> {
     EndTransactionRequest {
         topic: None,
-        producer_group: "p".into(),
+        producer_group: "p",
         tran_state_table_offset: half.queue_offset,
         commit_log_offset: half.log_offset,
         commit_or_rollback: verdict,
         from_transaction_check: asked,
-        msg_id: half.key.clone(),
-        transaction_id: Some(half.key.clone()),
+        msg_id: &half.key,
+        transaction_id: Some(&half.key),
     }
 }
 
@@ -187,7 +189,7 @@ async fn ends_that_make_no_sense_change_nothing() {
     let open = half(&mut client, "K", "").await;
     let good = end_of(&open, COMMIT, false);
     let cases = [
-        (EndTransactionRequest { producer_group: "q".into(), ..good.clone() }, "The producer group wrong"),
+        (EndTransactionRequest { producer_group: "q", ..good.clone() }, "The producer group wrong"),
         (
             EndTransactionRequest { tran_state_table_offset: 7, ..good.clone() },
             "The transaction state table offset wrong",
@@ -232,6 +234,45 @@ async fn ends_that_make_no_sense_change_nothing() {
     assert_eq!(end(&mut client, &gone, COMMIT).await.code, 0);
     assert_eq!(keys(&mut client).await, ["L"]);
     server.stop().await;
+}
+
+#[actix::test]
+async fn ends_of_one_read_are_answered_each_for_itself() {
+    for codec in [Codec::Json, Codec::Binary, Codec::MessagePack] {
+        let (server, client) = start(patient).await;
+        let mut client = client.with_codec(codec);
+        let mut halves = Vec::new();
+        for key in ["A", "B", "C", "D"] {
+            halves.push(half(&mut client, key, "").await);
+        }
+        let [a, b, c, d] = &halves[..] else { panic!("{}", halves.len()) };
+        let stranger = EndTransactionRequest { producer_group: "q", ..end_of(c, COMMIT, false) };
+        let wishes = [
+            (end_of(a, COMMIT, false), 0, ""),
+            (stranger, 1, "The producer group wrong"),
+            (end_of(b, ROLLBACK, false), 0, ""),
+            (end_of(b, COMMIT, false), 1, "rolled back already"),
+            (end_of(c, UNKNOWN, false), 0, "stays open"),
+            (EndTransactionRequest { commit_log_offset: 3, ..end_of(c, COMMIT, false) }, 1, "Find prepared"),
+            (end_of(d, COMMIT, false), 0, ""),
+        ];
+        let (mut bytes, mut expected) = (Vec::new(), Vec::new());
+        for (wish, code, remark) in &wishes {
+            let (opaque, frame) = client.request((37, 0), wish, b"");
+            bytes.extend(frame);
+            expected.push((opaque, *code, *remark));
+        }
+        let (silent, frame) = client.request((37, FLAG_ONEWAY), &end_of(c, COMMIT, false), b"");
+        bytes.extend(frame);
+        client.socket.write_all(&bytes).await.unwrap();
+        for (opaque, code, remark) in expected {
+            let answer = client.answer(opaque).await;
+            assert!(answer.code == code && answer.remark().contains(remark), "{remark}: {answer:?}");
+        }
+        until("all that was committed", async || (keys(&mut client).await == ["A", "D", "C"]).then_some(())).await;
+        assert!(!client.has_answer(silent), "{codec:?}");
+        server.stop().await;
+    }
 }
 
 #[actix::test]

@@ -2,7 +2,7 @@
 //!
 //! Owns: ends of transactions that no op message tells yet; what was done lately to which half message; when the check
 //! runs.
-//! Hears: [`EndHalf`] from sessions, `Move` and `Moved` from its own check, `Stop`.
+//! Hears: [`EndHalves`] from sessions, `Move` and `Moved` from its own check, `Stop`.
 //! Tells: the writer committed messages, op messages and copies of half messages; the members whom to ask; the offsets how
 //! far the check has come.
 //!
@@ -28,7 +28,7 @@ use tokio::time::Instant;
 
 use self::check::Check;
 use self::claims::{Claims, Granted, Half, Moving};
-pub use self::messages::{EndError, EndHalf, Verdict};
+pub use self::messages::{End, EndError, EndHalves, Endings, Verdict};
 use self::messages::{Movable, Move, Moved};
 use self::ops::PendingOps;
 use crate::actors::Stop;
@@ -39,11 +39,10 @@ use crate::actors::commitlog_writer::Batch;
 use crate::actors::door::Door;
 use crate::actors::log::doors::LogDoors;
 use crate::actors::log::draft::QueueCode;
-use crate::actors::log::own_appends::{Placed, StoredRecord};
+use crate::actors::log::own_appends::Placed;
 use crate::config::{BrokerConfig, BrokerRole};
-use crate::protocol::names::{HALF_TOPIC, LogOffset, QueueKey};
-use crate::protocol::properties;
-use crate::protocol::record::NewRecord;
+use crate::protocol::names::{HALF_TOPIC, LogOffset, QueueKey, Topic};
+use crate::protocol::record::{NewRecord, Record};
 use crate::store::consume_queue::queue_dir;
 
 /// Committed messages are handed to the writer when they have this many bytes, also while more are coming.
@@ -63,14 +62,23 @@ pub struct Ways {
     pub members: Door<Members>,
 }
 
-type Reply = oneshot::Sender<Result<(), EndError>>;
-
 /// Messages that are being committed.
 #[derive(Default)]
 struct Committing {
     batch: Batch,
     /// One for each record of the batch.
-    waiting: Vec<(Half, Reply)>,
+    halves: Vec<Ending>,
+    /// Those who wait for the batch, with what is known so far.
+    waiting: Vec<(Endings, oneshot::Sender<Endings>)>,
+}
+
+/// A half message that is being committed, and where its answer goes.
+struct Ending {
+    half: Half,
+    /// Number of who waits for it.
+    waiting: usize,
+    /// Number of its end among those of who waits.
+    end: usize,
 }
 
 /// The owner.
@@ -78,6 +86,8 @@ pub struct Transactions {
     ways: Ways,
     claims: Claims,
     committing: Committing,
+    /// Where the properties of a committed message are made.
+    text: Vec<u8>,
     pending: PendingOps,
     /// An op message is due.
     armed: bool,
@@ -118,6 +128,7 @@ impl Transactions {
             all_ended_at: None,
             claims: Claims::default(),
             committing: Committing::default(),
+            text: Vec::new(),
             pending: PendingOps::default(),
             armed: false,
             checked: Some(Instant::now()),
@@ -126,38 +137,18 @@ impl Transactions {
         }
     }
 
-    fn end(&mut self, end: EndHalf, context: &mut Context<Self>) {
-        match self.begin(&end) {
-            Ok(Some(half)) if end.verdict == Verdict::Commit => self.commit(half, end, context),
-            Ok(Some(half)) => {
-                self.note(half, context);
-                let _ = end.reply.send(Ok(()));
-            }
-            Ok(None) => drop(end.reply.send(Ok(()))),
-            Err(error) => drop(end.reply.send(Err(error))),
+    fn end(&mut self, EndHalves { ends, reply }: EndHalves, context: &mut Context<Self>) {
+        let committing = self.committing.halves.len();
+        let mut endings = Endings::with_capacity(ends.len());
+        for end in &ends {
+            let ending = self.end_one(end, endings.len(), context);
+            endings.push(ending);
         }
-    }
-
-    /// The half message that is to end now; `None` when it ended so before.
-    fn begin(&mut self, end: &EndHalf) -> Result<Option<Half>, EndError> {
-        let waiting = self.pending.bytes();
-        if waiting > PENDING_BYTES_MAX {
-            return Err(EndError::Crowded(waiting));
-        }
-        let half = end.half.parts().map_err(|_| EndError::NoTarget)?;
-        match self.claims.end((half.queue, half.queue_offset), end.verdict)? {
-            Granted::Now(half) => Ok(Some(half)),
-            Granted::Before => Ok(None),
-        }
-    }
-
-    fn commit(&mut self, half: Half, end: EndHalf, context: &mut Context<Self>) {
-        if let Err(error) = self.put(&end.half) {
-            self.claims.release(half);
-            let _ = end.reply.send(Err(error));
+        if self.committing.halves.len() == committing {
+            let _ = reply.send(endings);
             return;
         }
-        self.committing.waiting.push((half, end.reply));
+        self.committing.waiting.push((endings, reply));
         if self.committing.batch.bytes.len() >= BATCH_BYTES_MAX {
             let stored = self.store_committed();
             context.spawn(stored);
@@ -167,25 +158,56 @@ impl Transactions {
         }
     }
 
-    fn put(&mut self, half: &StoredRecord) -> Result<(), EndError> {
-        let half = half.parts().map_err(|_| EndError::NoTarget)?;
-        let target = records::target(&half).ok_or(EndError::NoTarget)?;
-        let entry = self.ways.log.topics.get(&target.topic).ok_or_else(|| EndError::TopicGone(target.topic.clone()))?;
-        let text = records::committed_text(&half);
-        let pieces: [&[u8]; 1] = [text.as_bytes()];
-        let record = NewRecord { properties: &pieces, ..records::committed(&half, &target) };
-        let what = (record, properties::scan(&text));
+    /// What is known at once of an end; a commit succeeds until storing its message fails.
+    fn end_one(&mut self, end: &End, number: usize, context: &mut Context<Self>) -> Result<(), EndError> {
+        let waiting = self.pending.bytes();
+        if waiting > PENDING_BYTES_MAX {
+            return Err(EndError::Crowded(waiting));
+        }
+        let record = end.half.parts().map_err(|_| EndError::NoTarget)?;
+        let half = match self.claims.end((record.queue, record.queue_offset), end.verdict)? {
+            Granted::Now(half) => half,
+            Granted::Before => return Ok(()),
+        };
+        if end.verdict == Verdict::Rollback {
+            self.note(half, context);
+            return Ok(());
+        }
+        if let Err(error) = self.put(&record) {
+            self.claims.release(half);
+            return Err(error);
+        }
+        let waiting = self.committing.waiting.len();
+        self.committing.halves.push(Ending { half, waiting, end: number });
+        Ok(())
+    }
+
+    fn put(&mut self, half: &Record<'_>) -> Result<(), EndError> {
+        self.text.clear();
+        let committed = records::Committed::of(half, &mut self.text).ok_or(EndError::NoTarget)?;
+        let entry = match self.ways.log.topics.get(committed.topic) {
+            Some(entry) => entry,
+            None => return Err(Topic::new(committed.topic).map_or(EndError::NoTarget, EndError::TopicGone)),
+        };
+        let pieces: [&[u8]; 1] = [&self.text];
+        let record = NewRecord { properties: &pieces, ..committed.record(half) };
+        let what = (record, committed.seen);
         Ok(self.ways.log.own.add(&mut self.committing.batch, &entry, what, QueueCode::Tag)?)
     }
 
     /// Stores what is being committed; resolves when all of it is answered.
     fn store_committed(&mut self) -> Step {
-        let Committing { batch, waiting } = std::mem::take(&mut self.committing);
+        let Committing { batch, halves, mut waiting } = std::mem::take(&mut self.committing);
         let stored = self.ways.log.own.append(batch);
         Box::pin(actix::fut::wrap_future::<_, Self>(stored).map(move |placed, transactions, context| {
-            for ((half, reply), placed) in waiting.into_iter().zip(placed) {
-                let _ = reply.send(transactions.stored(half, placed, context));
+            for (Ending { half, waiting: who, end }, placed) in halves.into_iter().zip(placed) {
+                let stored = transactions.stored(half, placed, context);
+                if let Some(ending) = waiting.get_mut(who).and_then(|(endings, _)| endings.get_mut(end)) {
+                    *ending = stored;
+                }
             }
+            // Whoever waited may be gone.
+            waiting.into_iter().for_each(|(endings, reply)| drop(reply.send(endings)));
         }))
     }
 
@@ -289,11 +311,11 @@ impl Actor for Transactions {
     }
 }
 
-impl Handler<EndHalf> for Transactions {
+impl Handler<EndHalves> for Transactions {
     type Result = ();
 
-    fn handle(&mut self, end: EndHalf, context: &mut Context<Self>) {
-        self.end(end, context);
+    fn handle(&mut self, ends: EndHalves, context: &mut Context<Self>) {
+        self.end(ends, context);
     }
 }
 

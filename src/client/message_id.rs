@@ -1,5 +1,6 @@
 //! The id of a message.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -96,6 +97,24 @@ impl PartialEq<String> for MessageId {
 impl PartialEq<MessageId> for String {
     fn eq(&self, other: &MessageId) -> bool {
         self == other.as_str()
+    }
+}
+
+impl PartialOrd for MessageId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for MessageId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other)
+    }
+}
+
+impl From<MessageId> for String {
+    fn from(id: MessageId) -> Self {
+        id.as_str().to_owned()
     }
 }
 

@@ -155,21 +155,35 @@ pub struct Seen<'a> {
     pub pop_receipt: bool,
 }
 
+impl<'a> Seen<'a> {
+    /// Of a message without properties.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { wait: true, ..Self::default() }
+    }
+
+    /// Takes one pair into account. Inlined, for it is called for each property of each message.
+    #[inline(always)]
+    pub fn see(&mut self, name: &str, value: &'a str) {
+        match name {
+            UNIQ_KEY => self.unique_key = Some(value),
+            KEYS => self.keys = Some(value),
+            TAGS => self.tags = Some(value),
+            WAIT => self.wait = !value.eq_ignore_ascii_case("false"),
+            DELAY => self.level = Some(value),
+            TRAN_MSG => self.half = value.eq_ignore_ascii_case("true"),
+            POP_CK => self.pop_receipt = true,
+            _ => self.timer |= TIMERS.contains(&name),
+        }
+    }
+}
+
 /// Reads what matters out of `text`.
 #[must_use]
 pub fn scan(text: &str) -> Seen<'_> {
-    let mut seen = Seen { wait: true, ..Seen::default() };
+    let mut seen = Seen::nothing();
     for (name, value) in pairs(text) {
-        match name {
-            UNIQ_KEY => seen.unique_key = Some(value),
-            KEYS => seen.keys = Some(value),
-            TAGS => seen.tags = Some(value),
-            WAIT => seen.wait = !value.eq_ignore_ascii_case("false"),
-            DELAY => seen.level = Some(value),
-            TRAN_MSG => seen.half = value.eq_ignore_ascii_case("true"),
-            POP_CK => seen.pop_receipt = true,
-            _ => seen.timer |= TIMERS.contains(&name),
-        }
+        seen.see(name, value);
     }
     seen
 }

@@ -4,13 +4,15 @@
 //! credit, the questions to the client that it has not answered.
 //! Hears: [`Appended`] from the writer, [`Pulled`] from topic queues, `Answered` from request handlers, `Push` from
 //! whoever wants something of the client, `Resume`, `Stop`.
-//! Tells: one `Append` for all sends of a socket read to the writer, pulls to their queues, everything else to a handler.
+//! Tells: one `Append` for all sends of a socket read to the writer, one `EndHalves` for all its ends of transactions to
+//! their owner, pulls to their queues, everything else to a handler.
 //!
 //! Invariants: a frame is looked at only when it is whole; what a peer can make this process hold is bounded: bytes on
 //! their way to the log, pulls that wait, bytes that the peer does not read.
 
 mod credit;
 mod desk;
+mod ending;
 mod handing;
 mod held;
 mod intercepting;
@@ -214,8 +216,15 @@ impl Session {
 
     /// The answer up to its body; `None` when none is wanted.
     fn written(call: Call, response: &Response) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(256);
+        Self::write(call, response, &mut out);
+        (!out.is_empty()).then_some(out)
+    }
+
+    /// Appends the answer up to its body, if one is wanted.
+    fn write(call: Call, response: &Response, out: &mut Vec<u8>) {
         if call.oneway {
-            return None;
+            return;
         }
         let head = NewHead {
             code: response.code,
@@ -225,12 +234,11 @@ impl Session {
             flag: FLAG_RESPONSE,
             remark: response.remark.as_deref(),
         };
-        let mut out = Vec::with_capacity(256);
-        let written = response.header.write(&mut out, call.codec, &head, response.body.len());
-        written
-            .inspect_err(|error| tracing::error!(%error, code = response.code, "an answer has no wire form"))
-            .ok()?;
-        Some(out)
+        let before = out.len();
+        if let Err(error) = response.header.write(out, call.codec, &head, response.body.len()) {
+            out.truncate(before);
+            tracing::error!(%error, code = response.code, "an answer has no wire form");
+        }
     }
 
     /// Sends bytes now as far as the socket takes them; the rest follows when it does.

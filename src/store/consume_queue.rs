@@ -44,6 +44,7 @@ impl Entry {
         bytes
     }
 
+    #[inline]
     #[must_use]
     pub fn decode(bytes: &[u8; ENTRY_BYTES]) -> Entry {
         let (at, rest) = bytes.split_at(8);

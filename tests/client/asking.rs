@@ -72,7 +72,7 @@ async fn send(client: &Client, range: std::ops::Range<u32>) -> String {
     let producer = client.producer("p").await.unwrap();
     let mut id = String::new();
     for n in range {
-        id = producer.send(Message::new("T", format!("m{n}"))).await.unwrap().offset_message_id;
+        id = producer.send(Message::new("T", format!("m{n}"))).await.unwrap().offset_message_id.into();
     }
     producer.shutdown().await.unwrap();
     id
@@ -245,7 +245,7 @@ async fn reset_in_order(server_side: bool) {
     let mut id = String::new();
     for n in 0..10 {
         let message = Message::new("T", format!("m{n}"));
-        id = producer.send_to(message, Target::Select(&|_| 0)).await.unwrap().offset_message_id;
+        id = producer.send_to(message, Target::Select(&|_| 0)).await.unwrap().offset_message_id.into();
     }
     let held = Arc::<Held>::default();
     let listening = Arc::clone(&held);
@@ -332,7 +332,7 @@ async fn the_story_of_a_message_is_written_and_read_back() {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_actormq"));
         command.args(["message", "trace", &id, "--namesrv", cluster.name_server()]).output().unwrap()
     };
-    let shown_one = shown(sent.message_id);
+    let shown_one = shown(sent.message_id.to_string());
     let text = String::from_utf8_lossy(&shown_one.stdout);
     for part in ["sent to T", "stored at", "consuming", "consumed"] {
         assert!(text.contains(part), "no `{part}` in:\n{text}{}", String::from_utf8_lossy(&shown_one.stderr));

@@ -30,7 +30,7 @@ fn resolution(word: &str) -> Resolution {
 impl TransactionListener for Obedient {
     async fn execute(&self, half: &HalfMessage) -> Resolution {
         let body = String::from_utf8_lossy(half.message.body()).into_owned();
-        self.executed.lock().unwrap().push(half.receipt.message_id.clone());
+        self.executed.lock().unwrap().push(half.receipt.message_id.to_string());
         resolution(body.split(' ').next().unwrap())
     }
 
@@ -159,7 +159,7 @@ async fn open_transactions_outlive_a_crash_of_the_broker() {
     let sent = producer.send(Message::new("T", "unknown commit")).await.unwrap();
     let server = server.crash_and_restart();
     until("the message", || inbox.set().contains("unknown commit")).await;
-    assert!(listener.asked.lock().unwrap().contains(&(sent.receipt.message_id, "T".to_owned())));
+    assert!(listener.asked.lock().unwrap().contains(&(sent.receipt.message_id.to_string(), "T".to_owned())));
     producer.shutdown().await.unwrap();
     consumer.shutdown().await.unwrap();
     drop(server);

@@ -130,7 +130,7 @@ async fn messages(world: Arc<World>) {
     // The index is a moment behind.
     until("the key is known", async || world.admin.messages_by_key(&query).await.is_ok_and(|all| all.len() == 1)).await;
     let by_id = world.admin.messages_by_unique_key(&topic, &receipt.message_id).await.unwrap();
-    assert_eq!((by_id.len(), by_id[0].message_id()), (1, receipt.message_id));
+    assert_eq!((by_id.len(), by_id[0].message_id()), (1, receipt.message_id.to_string()));
     assert!(world.admin.message_by_offset_id("nonsense").await.is_err());
 }
 

@@ -72,21 +72,37 @@ impl Bits {
     pub fn get(&self, index: usize) -> bool {
         index < self.len && self.words.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
     }
+
+    /// The numbers of the messages that are wanted, rising.
+    pub(in crate::actors) fn wanted(&self) -> impl Iterator<Item = usize> {
+        self.words.iter().enumerate().flat_map(|(number, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+                rest &= rest - 1;
+                Some(number * 64 + bit)
+            })
+        })
+    }
 }
 
 impl FromIterator<bool> for Bits {
     fn from_iter<I: IntoIterator<Item = bool>>(bits: I) -> Self {
-        let mut all = Bits::default();
-        for bit in bits {
-            if all.len.is_multiple_of(64) {
-                all.words.push(0);
+        let (mut bits, mut all) = (bits.into_iter(), Bits::default());
+        loop {
+            let (mut word, mut count) = (0, 0);
+            for bit in bits.by_ref().take(64) {
+                word |= u64::from(bit) << count;
+                count += 1;
             }
-            if let Some(word) = all.words.last_mut() {
-                *word |= u64::from(bit) << (all.len % 64);
+            if count > 0 {
+                all.words.push(word);
+                all.len += count;
             }
-            all.len += 1;
+            if count < 64 {
+                return all;
+            }
         }
-        all
     }
 }
 
@@ -229,6 +245,8 @@ mod tests {
     fn bits_are_what_they_were_collected_from() {
         let bits: Bits = (0..130).map(|n| n % 3 == 0).collect();
         assert_eq!((bits.len(), bits.get(129), bits.get(128), bits.get(130)), (130, true, false, false));
+        assert!(bits.wanted().eq((0..130).step_by(3)));
+        assert_eq!(std::iter::repeat_n(true, 128).collect::<Bits>().wanted().count(), 128);
         assert!(Bits::default().is_empty());
     }
 

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::protocol::compression::{self, Compression};
+use crate::protocol::names::{LogOffset, QueueOffset};
 use crate::protocol::properties;
 use crate::protocol::record::{
-    BORN_TIMESTAMP_AT, FLAG_COMPRESSED, Parts, QUEUE_AT, QUEUE_OFFSET_AT, parts_in, store_timestamp_at, sys_flag_of,
+    BORN_TIMESTAMP_AT, FLAG_COMPRESSED, Parts, QUEUE_AT, parts_in, store_timestamp_at, sys_flag_of,
 };
 
 /// A body is unpacked up to this size.
@@ -34,11 +35,17 @@ impl Messages {
     /// `None` beyond the end.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<MessageView<'_>> {
-        self.0.places.get(index).map(|place| MessageView { record: self.0.record(place) })
+        self.place(index).map(|place| MessageView { found: &self.0, place })
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = MessageView<'_>> {
-        self.0.places.iter().map(|place| MessageView { record: self.0.record(place) })
+        self.0.places.iter().map(|place| MessageView { found: &self.0, place })
+    }
+
+    /// Where a message lies; `None` beyond the end.
+    #[must_use]
+    pub(in crate::actors) fn place(&self, index: usize) -> Option<&Place> {
+        self.0.places.get(index)
     }
 }
 
@@ -57,23 +64,36 @@ impl fmt::Debug for Messages {
 /// Where records were found that a filter is to see.
 #[derive(Default)]
 pub struct Found {
-    parts: Vec<Bytes>,
+    /// With where in the log they begin.
+    parts: Vec<(LogOffset, Bytes)>,
     places: Vec<Place>,
 }
 
-/// A record's place in the part of that number.
+/// A message's place in its queue and in the log, there in the part of that number.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
-    pub part: u32,
+    pub offset: QueueOffset,
+    pub at: LogOffset,
     pub size: u32,
-    pub at: usize,
+    pub part: u32,
 }
 
 impl Found {
-    /// Adds a part of the log in which records lie; returns its number.
-    pub fn add_part(&mut self, part: Bytes) -> u32 {
-        self.parts.push(part);
+    /// Adds a part of the log in which records lie, which begins at `from`; returns its number.
+    pub fn add_part(&mut self, from: LogOffset, part: Bytes) -> u32 {
+        self.parts.push((from, part));
         self.parts.len() as u32 - 1
+    }
+
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
     }
 
     #[inline]
@@ -89,8 +109,16 @@ impl Found {
     #[inline]
     #[must_use]
     pub fn record(&self, place: &Place) -> &[u8] {
-        let part = self.parts.get(place.part as usize);
-        part.and_then(|part| part.get(place.at..place.at + place.size as usize)).unwrap_or_default()
+        let Some((from, part)) = self.parts.get(place.part as usize) else { return &[] };
+        let rest = part.get(place.at.wrapping_sub(*from) as usize..);
+        rest.and_then(|rest| rest.get(..place.size as usize)).unwrap_or_default()
+    }
+
+    /// The same bytes, free of this.
+    fn slice(&self, place: &Place) -> Option<Bytes> {
+        let (_, part) = self.parts.get(place.part as usize)?;
+        let bytes = self.record(place);
+        (!bytes.is_empty()).then(|| part.slice_ref(bytes))
     }
 }
 
@@ -98,37 +126,49 @@ impl Messages {
     /// The records of the messages of these numbers, which ascend; neighbours are joined.
     #[must_use]
     pub fn records(&self, chosen: &[usize]) -> Vec<Bytes> {
-        let Found { parts, places } = &*self.0;
         let mut runs: Vec<Place> = Vec::new();
-        for place in chosen.iter().filter_map(|index| places.get(*index)) {
+        for place in chosen.iter().filter_map(|index| self.place(*index)) {
             match runs.last_mut() {
-                Some(run) if run.part == place.part && run.at + run.size as usize == place.at => run.size += place.size,
+                Some(run) if run.part == place.part && run.at + u64::from(run.size) == place.at => {
+                    run.size += place.size
+                }
                 _ => runs.push(*place),
             }
         }
-        let slice = |run: &Place| Some(parts.get(run.part as usize)?.slice(run.at..run.at + run.size as usize));
-        runs.iter().filter_map(slice).collect()
+        runs.iter().filter_map(|run| self.0.slice(run)).collect()
     }
 }
 
 /// A message. Nothing of it is read before somebody asks: most filters look at one part of most messages.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct MessageView<'a> {
-    record: &'a [u8],
+    found: &'a Found,
+    place: &'a Place,
+}
+
+impl fmt::Debug for MessageView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageView({:?})", self.place)
+    }
 }
 
 impl<'a> MessageView<'a> {
+    #[inline]
+    fn record(&self) -> &'a [u8] {
+        self.found.record(self.place)
+    }
+
     /// Empty where lengths in the record point beyond it.
     fn parts(&self) -> Parts<'a> {
-        parts_in(self.record).unwrap_or_default()
+        parts_in(self.record()).unwrap_or_default()
     }
 
     fn number<const N: usize>(&self, at: usize) -> [u8; N] {
-        self.record.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+        self.record().get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
     }
 
     fn sys_flag(&self) -> i32 {
-        sys_flag_of(self.record).unwrap_or_default()
+        sys_flag_of(self.record()).unwrap_or_default()
     }
 
     fn properties_text(&self) -> &'a str {
@@ -145,9 +185,11 @@ impl<'a> MessageView<'a> {
         u32::from_be_bytes(self.number(QUEUE_AT))
     }
 
+    /// Known without a look at the message.
+    #[inline]
     #[must_use]
     pub fn queue_offset(&self) -> u64 {
-        u64::from_be_bytes(self.number(QUEUE_OFFSET_AT))
+        self.place.offset
     }
 
     /// The message's tag, of which there is one.
@@ -203,7 +245,15 @@ fn text(bytes: &[u8]) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::record::{NewRecord, QUEUE_OFFSET_AT, Record};
+    use crate::protocol::record::{NewRecord, Record};
+
+    /// The one message of `bytes`, which lie in the middle of the log.
+    fn alone(bytes: Vec<u8>) -> Messages {
+        let (mut found, size) = (Found::default(), bytes.len() as u32);
+        let part = found.add_part(1_000, Bytes::from(bytes));
+        found.push(Place { offset: 77, at: 1_000, size, part });
+        found.into()
+    }
 
     #[test]
     fn a_view_says_what_the_record_says() {
@@ -224,11 +274,11 @@ mod tests {
                 };
                 let mut bytes = Vec::new();
                 new.encode(&mut bytes);
-                bytes[QUEUE_OFFSET_AT..QUEUE_OFFSET_AT + 8].copy_from_slice(&77u64.to_be_bytes());
                 let stored = store_timestamp_at(new.stored_sys_flag());
                 bytes[stored..stored + 8].copy_from_slice(&1_700_000_000_456i64.to_be_bytes());
                 let record = Record::read(&bytes).unwrap();
-                let view = MessageView { record: &bytes };
+                let messages = alone(bytes.clone());
+                let view = messages.get(0).unwrap();
                 assert_eq!((view.topic(), view.body(), view.queue()), (record.topic, record.body, record.queue));
                 assert_eq!((view.queue_offset(), view.tags(), view.property("a")), (77, Some("t"), Some("1")));
                 assert_eq!(view.born_timestamp_ms(), record.born_timestamp_ms);
@@ -242,7 +292,8 @@ mod tests {
     #[test]
     fn what_is_torn_is_empty() {
         for bytes in [vec![0xFF; 100], vec![0; 200], Vec::new()] {
-            let torn = MessageView { record: &bytes };
+            let messages = alone(bytes);
+            let torn = messages.get(0).unwrap();
             assert_eq!((torn.topic(), torn.body(), torn.tags(), torn.properties().count()), ("", &[][..], None, 0));
         }
     }
@@ -250,14 +301,17 @@ mod tests {
     #[test]
     fn records_are_joined_where_they_are_neighbours_in_a_part() {
         let mut found = Found::default();
-        let one = found.add_part(Bytes::from_static(b"aabbbc-dd"));
-        let other = found.add_part(Bytes::from_static(b"ee"));
-        for (part, at, size) in [(one, 0, 2), (one, 2, 3), (one, 5, 1), (one, 7, 2), (other, 0, 2)] {
-            found.push(Place { part, at, size });
+        let one = found.add_part(100, Bytes::from_static(b"aabbbc-dd"));
+        let other = found.add_part(109, Bytes::from_static(b"ee"));
+        for (part, at, size) in [(one, 100, 2), (one, 102, 3), (one, 105, 1), (one, 107, 2), (other, 109, 2)] {
+            found.push(Place { offset: at, part, at, size });
         }
         let messages = Messages::from(found);
-        assert_eq!((messages.len(), messages.iter().len(), messages.get(1).unwrap().record), (5, 5, &b"bbb"[..]));
+        assert_eq!((messages.len(), messages.iter().len(), messages.get(1).unwrap().record()), (5, 5, &b"bbb"[..]));
         assert!(messages.get(5).is_none());
+        for (at, size) in [(99, 1), (108, 2), (u64::MAX, 1), (0, u32::MAX)] {
+            assert_eq!(messages.0.record(&Place { offset: 0, part: one, at, size }), b"", "beyond its part");
+        }
         assert_eq!(messages.records(&[0, 1, 2, 3, 4]), ["aabbbc", "dd", "ee"]);
         assert_eq!(messages.records(&[0, 2]), ["aa", "c"]);
         assert!(messages.records(&[]).is_empty());

@@ -184,6 +184,13 @@ impl LogDoors {
         Ok(self.record_at(at).await?.and_then(StoredRecord::new))
     }
 
+    /// The record that begins at `at`, and what `look` says of it, where it is there without waiting for the disk.
+    pub fn stored_here<T>(&self, at: LogOffset, look: impl FnOnce(&Record<'_>) -> T) -> Option<(StoredRecord, T)> {
+        StoredRecord::read(bytes_in_memory(&self.view, at)?, |record| {
+            (record.physical_offset == at).then(|| look(record))
+        })
+    }
+
     /// At most `count` records with `key` (a unique key or one of the message's keys) stored from `begin_ms` to `end_ms`.
     ///
     /// # Errors
@@ -247,14 +254,18 @@ impl LogDoors {
     }
 }
 
-/// The record that begins at `at`, where it is there without waiting for the disk.
-fn record_in_memory(view: &LogView, at: LogOffset) -> Option<Bytes> {
+/// So many bytes from `at` on as a record there would have, where they are there without waiting for the disk.
+fn bytes_in_memory(view: &LogView, at: LogOffset) -> Option<Bytes> {
     let here = |size| match view.slice(at, size) {
         Ok(Some(Slice::Here(bytes))) => Some(bytes),
         _ => None,
     };
-    let size = u32::from_be_bytes(*here(RECORD_BYTES_MIN)?.first_chunk::<4>()?) as usize;
-    let bytes = here(size)?;
+    here(u32::from_be_bytes(*here(RECORD_BYTES_MIN)?.first_chunk::<4>()?) as usize)
+}
+
+/// The record that begins at `at`, where it is there without waiting for the disk.
+fn record_in_memory(view: &LogView, at: LogOffset) -> Option<Bytes> {
+    let bytes = bytes_in_memory(view, at)?;
     Record::read(&bytes).is_ok_and(|record| record.physical_offset == at).then_some(bytes)
 }
 

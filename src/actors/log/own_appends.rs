@@ -134,10 +134,22 @@ impl StoredRecord {
         Record::read(&bytes).is_ok().then_some(Self { bytes })
     }
 
+    /// The same together with what `look` finds in it; `None` also where that finds nothing.
+    pub fn read<T>(bytes: Bytes, look: impl FnOnce(&Record<'_>) -> Option<T>) -> Option<(Self, T)> {
+        let found = look(&Record::read(&bytes).ok()?)?;
+        Some((Self { bytes }, found))
+    }
+
     /// As it is stored.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
         self.bytes.clone()
+    }
+
+    /// Bytes that it has.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Its parts. [`Record::again`] makes a new record of them.

@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::actors::extension::FilterUse;
 
 /// Messages in one batch to a custom filter at most.
-pub(super) const BATCH_MESSAGES_MAX: usize = 2_048;
+pub(super) const BATCH_MESSAGES_MAX: usize = 4_096;
 /// Bytes of messages in one batch; the first always fits.
 pub(super) const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Users of filters whose pace a queue remembers.
@@ -116,7 +116,7 @@ mod tests {
         let most = Portion { messages: BATCH_MESSAGES_MAX, bytes: BATCH_BYTES_MAX };
         assert_eq!(pace.portion(ROOM), most);
         // And shrink as soon as there is something.
-        pace.learn(2_048, 2_048);
+        pace.learn(BATCH_MESSAGES_MAX, BATCH_MESSAGES_MAX);
         assert!(pace.portion(ROOM).messages < 100);
         assert_eq!(after([(0, 0); 100]).portion(Portion { messages: 0, bytes: 0 }).bytes, 0);
     }

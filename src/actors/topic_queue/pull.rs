@@ -32,10 +32,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Bytes and messages of a pull, where `entry` lies.
+    /// Bytes and messages of a pull, where a message begins at `at`.
     #[inline]
-    fn of(&self, entry: &Entry, log_end: LogOffset) -> (u32, u32) {
-        if log_end - entry.at > self.memory_bytes {
+    fn of(&self, at: LogOffset, log_end: LogOffset) -> (u32, u32) {
+        if log_end.saturating_sub(at) > self.memory_bytes {
             (self.bytes_on_disk, self.messages_on_disk)
         } else {
             (self.bytes_in_memory, self.messages_in_memory)
@@ -75,29 +75,29 @@ impl Chosen {
             Some((at, length)) if *at + *length as u64 == entry.at => *length += size,
             _ => self.ranges.push((entry.at, size)),
         }
-        self.count(entry);
+        self.count(entry.size);
     }
 
     /// Counts a message that is taken from elsewhere.
     #[inline]
-    pub(super) fn count(&mut self, entry: &Entry) {
-        self.bytes += entry.size as usize;
+    pub(super) fn count(&mut self, size: u32) {
+        self.bytes += size as usize;
         self.messages += 1;
     }
 
-    /// RocketMQ's rule: the first message always fits.
+    /// RocketMQ's rule: the first message always fits. Of the message its place in the log and its size are known.
     #[inline]
-    pub(super) fn takes(&self, entry: &Entry, wanted: u32, limits: &Limits, log_end: LogOffset) -> bool {
+    pub(super) fn takes(&self, (at, size): (LogOffset, u32), wanted: u32, limits: &Limits, log_end: LogOffset) -> bool {
         if self.messages == 0 {
             return true;
         }
-        let (bytes, messages) = limits.of(entry, log_end);
-        self.messages < wanted.min(messages) && self.bytes + entry.size as usize <= bytes as usize
+        let (bytes, messages) = limits.of(at, log_end);
+        self.messages < wanted.min(messages) && self.bytes + size as usize <= bytes as usize
     }
 
     /// How much may still come from where `entry` lies.
     pub(super) fn room(&self, entry: &Entry, wanted: u32, limits: &Limits, log_end: LogOffset) -> Portion {
-        let (bytes, messages) = limits.of(entry, log_end);
+        let (bytes, messages) = limits.of(entry.at, log_end);
         Portion {
             messages: wanted.min(messages).saturating_sub(self.messages) as usize,
             bytes: (bytes as usize).saturating_sub(self.bytes),
@@ -174,7 +174,7 @@ impl Source<'_> {
                     steps += scratch.take_steps();
                 }
                 if wanted {
-                    if !chosen.takes(&entry, pull.count, limits, log_end) {
+                    if !chosen.takes((entry.at, entry.size), pull.count, limits, log_end) {
                         return Ok(Some((chosen, next)));
                     }
                     chosen.push(&entry);

@@ -23,8 +23,6 @@ const SIFTING_MAX: Duration = Duration::from_millis(500);
 /// Messages about which a custom filter is to be asked: those that pass what else the pull says.
 pub(super) struct Candidates {
     messages: Messages,
-    /// As many as there are messages.
-    entries: Vec<(QueueOffset, Entry)>,
     /// Offset after the last entry that was examined.
     next: QueueOffset,
     log_end: LogOffset,
@@ -34,7 +32,7 @@ pub(super) struct Candidates {
 
 impl Candidates {
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.messages.len()
     }
 
     pub(super) fn messages(&self) -> Messages {
@@ -47,7 +45,6 @@ struct Search {
     found: Found,
     /// The part of the log where the last one lies.
     part: Part,
-    entries: Vec<(QueueOffset, Entry)>,
     next: QueueOffset,
     log_end: LogOffset,
     bytes: usize,
@@ -64,34 +61,33 @@ struct Part {
 impl Search {
     fn new(next: QueueOffset, log_end: LogOffset) -> Self {
         let (found, part) = (Found::default(), Part { number: 0, from: 0, to: 0 });
-        Self { found, part, entries: Vec::new(), next, log_end, bytes: 0, steps: 0 }
+        Self { found, part, next, log_end, bytes: 0, steps: 0 }
     }
 
     fn end(self) -> Candidates {
-        let Search { found, entries, next, log_end, bytes, steps, .. } = self;
-        Candidates { messages: found.into(), entries, next, log_end, bytes, steps }
+        let Search { found, next, log_end, bytes, steps, .. } = self;
+        Candidates { messages: found.into(), next, log_end, bytes, steps }
     }
 
     fn reserved(&mut self, portion: Portion) -> Portion {
-        self.entries.reserve(portion.messages);
         self.found.reserve(portion.messages);
         portion
     }
 
+    #[inline]
     fn has_all(&self, portion: Portion, next: &Entry) -> bool {
-        let count = self.entries.len();
+        let count = self.found.len();
         count >= portion.messages || (count > 0 && self.bytes + next.size as usize > portion.bytes)
     }
 
     /// Where the entry's record lies; `None` when finding it would block and `wait` is false.
     #[inline]
     fn place(&mut self, view: &LogView, entry: &Entry, wait: bool) -> Result<Option<Place>, StoreError> {
-        let to = entry.at + u64::from(entry.size);
+        let to = entry.at.checked_add(u64::from(entry.size)).ok_or_else(|| gone(entry.at, entry.size as usize))?;
         if (entry.at < self.part.from || to > self.part.to) && !self.turn_to(view, entry, wait)? {
             return Ok(None);
         }
-        let at = (entry.at - self.part.from) as usize;
-        Ok(Some(Place { part: self.part.number, size: entry.size, at }))
+        Ok(Some(Place { offset: self.next, at: entry.at, size: entry.size, part: self.part.number }))
     }
 
     /// Makes `part` one that has the entry's record: of the log itself, or a copy of that record alone.
@@ -110,14 +106,13 @@ impl Search {
             }
         };
         let to = from + bytes.len() as u64;
-        self.part = Part { number: self.found.add_part(bytes), from, to };
+        self.part = Part { number: self.found.add_part(from, bytes), from, to };
         Ok(true)
     }
 
     #[inline]
-    fn push(&mut self, entry: Entry, place: Place) {
-        self.bytes += entry.size as usize;
-        self.entries.push((self.next, entry));
+    fn push(&mut self, place: Place) {
+        self.bytes += place.size as usize;
         self.found.push(place);
     }
 }
@@ -169,26 +164,24 @@ impl Sifted {
         self.bytes += candidates.bytes;
         self.steps += candidates.steps;
         let (log_end, mut wanted, mut taken) = (candidates.log_end, 0, Vec::new());
-        for (index, (offset, entry)) in candidates.entries.iter().enumerate() {
-            if !bits.get(index) {
-                continue;
-            }
+        let messages = &candidates.messages;
+        for (index, place) in bits.wanted().map_while(|index| Some((index, messages.place(index)?))) {
             wanted += 1;
             if self.full {
                 continue;
             }
-            if self.chosen.takes(entry, pull.count, limits, log_end) {
-                self.chosen.count(entry);
+            if self.chosen.takes((place.at, place.size), pull.count, limits, log_end) {
+                self.chosen.count(place.size);
                 taken.push(index);
             } else {
                 // The next pull begins with it.
-                self.next = *offset;
+                self.next = place.offset;
                 self.full = true;
             }
         }
-        self.records.extend(candidates.messages.records(&taken));
-        let last = candidates.entries.last();
-        self.full |= last.is_some_and(|(_, last)| !self.chosen.takes(last, pull.count, limits, log_end));
+        self.records.extend(messages.records(&taken));
+        let last = messages.len().checked_sub(1).and_then(|last| messages.place(last));
+        self.full |= last.is_some_and(|last| !self.chosen.takes((last.at, last.size), pull.count, limits, log_end));
         wanted
     }
 
@@ -232,10 +225,15 @@ impl Source<'_> {
                         return Ok(Some(search.end()));
                     }
                     let Some(place) = search.place(view, &entry, wait)? else { return here(search) };
-                    if may_pass(&pull.wish, search.found.record(&place), scratch) {
-                        search.push(entry, place);
+                    // Nothing of a message is read for a custom filter alone: its bytes are mostly not in the caches.
+                    let passes = pull.wish.sql.is_none() || {
+                        let passes = may_pass(&pull.wish, search.found.record(&place), scratch);
+                        search.steps += scratch.take_steps();
+                        passes
+                    };
+                    if passes {
+                        search.push(place);
                     }
-                    search.steps += scratch.take_steps();
                 }
                 search.next += 1;
                 if search.steps >= STEPS_A_PULL_MAX {

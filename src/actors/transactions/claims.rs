@@ -1,9 +1,9 @@
 //! What was done lately to half messages: nobody ends one twice, or while it is being moved. Pure, and bounded: what was
 //! done long ago the op messages tell.
 
-use std::collections::VecDeque;
-
-use rustc_hash::FxHashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::messages::{EndError, Verdict};
 use crate::protocol::names::{QueueId, QueueOffset};
@@ -45,10 +45,34 @@ pub(super) enum Moving {
     UnderWay,
 }
 
+/// Has half messages that follow each other lie beside each other in a table, since they end about in their order. Offsets
+/// are the broker's own: nobody can choose them so that many share a place.
+#[derive(Debug, Default)]
+struct InOrder(u64);
+
+impl Hasher for InOrder {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, queue: u32) {
+        self.0 = self.0.wrapping_add(u64::from(queue) << 32);
+    }
+
+    fn write_u64(&mut self, offset: u64) {
+        self.0 = self.0.wrapping_add(offset);
+    }
+
+    /// The low bits choose the place, the highest tell those of neighbouring places apart.
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 << 57
+    }
+}
+
 /// By half message, the newest [`CLAIMS_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    claims: FxHashMap<Half, Claim>,
+    claims: HashMap<Half, Claim, BuildHasherDefault<InOrder>>,
     in_order: VecDeque<Half>,
 }
 
@@ -57,15 +81,19 @@ impl Claims {
     pub(super) fn end(&mut self, half: Half, verdict: Verdict) -> Result<Granted, EndError> {
         let mut half = half;
         for _ in 0..HOPS_MAX {
-            match self.claims.get(&half) {
-                None => {
-                    self.put(half, if verdict == Verdict::Commit { Claim::Ending } else { Claim::Ended(verdict) });
+            let claim = match self.claims.entry(half) {
+                Entry::Vacant(place) => {
+                    place.insert(if verdict == Verdict::Commit { Claim::Ending } else { Claim::Ended(verdict) });
+                    self.came(half);
                     return Ok(Granted::Now(half));
                 }
-                Some(Claim::Ended(before)) if *before == verdict => return Ok(Granted::Before),
-                Some(Claim::Ended(before)) => return Err(EndError::EndedOtherwise(*before)),
-                Some(Claim::Moving | Claim::Ending) => return Err(EndError::UnderWay),
-                Some(Claim::Moved(to)) => half.1 = *to,
+                Entry::Occupied(place) => *place.get(),
+            };
+            match claim {
+                Claim::Ended(before) if before == verdict => return Ok(Granted::Before),
+                Claim::Ended(before) => return Err(EndError::EndedOtherwise(before)),
+                Claim::Moving | Claim::Ending => return Err(EndError::UnderWay),
+                Claim::Moved(to) => half.1 = to,
             }
         }
         Err(EndError::UnderWay)
@@ -87,7 +115,8 @@ impl Claims {
     pub(super) fn begin_move(&mut self, half: Half) -> Moving {
         match self.claims.get(&half) {
             None => {
-                self.put(half, Claim::Moving);
+                self.claims.insert(half, Claim::Moving);
+                self.came(half);
                 Moving::Begun
             }
             Some(Claim::Ended(_) | Claim::Moved(_)) => Moving::Needless,
@@ -101,10 +130,9 @@ impl Claims {
         }
     }
 
-    fn put(&mut self, half: Half, claim: Claim) {
-        if self.claims.insert(half, claim).is_none() {
-            self.in_order.push_back(half);
-        }
+    /// Lets the oldest go where there are too many now.
+    fn came(&mut self, half: Half) {
+        self.in_order.push_back(half);
         while self.in_order.len() > CLAIMS_MAX {
             if let Some(oldest) = self.in_order.pop_front() {
                 self.claims.remove(&oldest);

@@ -48,14 +48,23 @@ pub enum EndError {
     Crowded(usize),
 }
 
-/// From a session: a producer ends the transaction of `half`, which was found where the producer said. Answered when the
-/// message is in its topic, or the rollback noted.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub struct EndHalf {
+/// The wish of a producer to end the transaction of `half`, which was found where the producer said.
+#[derive(Debug)]
+pub struct End {
     pub half: StoredRecord,
     pub verdict: Verdict,
-    pub reply: oneshot::Sender<Result<(), EndError>>,
+}
+
+/// How the ends of an [`EndHalves`] went, in their order.
+pub type Endings = Vec<Result<(), EndError>>;
+
+/// From a session: all ends that one read of its socket brought. Answered when those messages that are committed are in
+/// their topics, and the rollbacks noted.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct EndHalves {
+    pub ends: Vec<End>,
+    pub reply: oneshot::Sender<Endings>,
 }
 
 /// From the check: copies of these half messages of a queue are about to be stored.

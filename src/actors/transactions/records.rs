@@ -2,7 +2,7 @@
 //! is put aside when nobody knew. Pure.
 
 use crate::protocol::names::{LogOffset, QueueId, QueueOffset, Topic};
-use crate::protocol::properties;
+use crate::protocol::properties::{self, Seen};
 use crate::protocol::record::store_timestamp_at;
 use crate::protocol::record::{
     FLAG_COMMITTED, FLAG_TRANSACTION, NewRecord, PHYSICAL_OFFSET_AT, QUEUE_OFFSET_AT, Record,
@@ -31,10 +31,45 @@ pub fn target(half: &Record<'_>) -> Option<Target> {
     Some(Target { topic: Topic::new(topic).ok()?, queue: queue.parse().ok()? })
 }
 
-/// The properties of the committed message.
-#[must_use]
-pub fn committed_text(half: &Record<'_>) -> String {
-    changed(half.properties, &[properties::REAL_TOPIC, properties::REAL_QUEUE_ID, PREPARED_QUEUE_OFFSET], None)
+/// What a half message becomes when it is committed, found in one pass over its properties.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed<'a> {
+    /// As the half message names it: there may be no such topic.
+    pub topic: &'a str,
+    pub queue: QueueId,
+    pub seen: Seen<'a>,
+}
+
+impl<'a> Committed<'a> {
+    /// Appends the committed message's properties to `text`. `None` for what is no half message.
+    #[must_use]
+    pub fn of(half: &Record<'a>, text: &mut Vec<u8>) -> Option<Self> {
+        let (mut topic, mut queue, mut seen) = (None, None, Seen::nothing());
+        for (name, value) in properties::pairs(half.properties) {
+            match name {
+                properties::REAL_TOPIC => topic = topic.or(Some(value)),
+                properties::REAL_QUEUE_ID => queue = queue.or(Some(value)),
+                PREPARED_QUEUE_OFFSET => {}
+                _ => {
+                    seen.see(name, value);
+                    properties::push(text, name, value);
+                }
+            }
+        }
+        Some(Self { topic: topic?, queue: queue?.parse().ok()?, seen })
+    }
+
+    /// The committed message, without its properties.
+    #[must_use]
+    pub fn record(&self, half: &Record<'a>) -> NewRecord<'a> {
+        NewRecord {
+            topic: self.topic,
+            queue: self.queue,
+            sys_flag: half.sys_flag & !FLAG_TRANSACTION | FLAG_COMMITTED,
+            prepared_transaction_offset: half.physical_offset as i64,
+            ..half.again()
+        }
+    }
 }
 
 /// `text` without these names, and with this pair at its end.
@@ -43,18 +78,6 @@ fn changed(text: &str, without: &[&str], with: Option<(&str, &str)>) -> String {
     let kept = properties::pairs(text).filter(|(name, _)| !without.contains(name));
     kept.chain(with).for_each(|(name, value)| properties::push(&mut out, name, value));
     String::from_utf8(out).unwrap_or_default()
-}
-
-/// The committed message, without its properties.
-#[must_use]
-pub fn committed<'a>(half: &Record<'a>, target: &'a Target) -> NewRecord<'a> {
-    NewRecord {
-        topic: &target.topic,
-        queue: target.queue,
-        sys_flag: half.sys_flag & !FLAG_TRANSACTION | FLAG_COMMITTED,
-        prepared_transaction_offset: half.physical_offset as i64,
-        ..half.again()
-    }
 }
 
 /// How old a half message is, in ms, and until when nobody is asked about it.
@@ -166,21 +189,34 @@ mod tests {
     #[test]
     fn a_committed_message_is_the_one_that_was_sent() {
         half(TEXT, |half| {
-            let target = target(half).unwrap();
-            let new = committed(half, &target);
+            let mut text = Vec::new();
+            let committed = Committed::of(half, &mut text).unwrap();
+            let new = committed.record(half);
             assert_eq!((new.topic, new.queue, new.sys_flag, new.prepared_transaction_offset), ("T", 3, 9, 77));
             assert_eq!((new.flag, new.born_timestamp_ms, new.body), (5, 10_000, &b"body"[..]));
-            assert_eq!(
-                committed_text(half),
-                "KEYS\u{1}k\u{2}UNIQ_KEY\u{1}u\u{2}TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}"
-            );
+            let kept = "KEYS\u{1}k\u{2}UNIQ_KEY\u{1}u\u{2}TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}";
+            assert_eq!(str::from_utf8(&text), Ok(kept));
+            assert_eq!(committed.seen, properties::scan(kept));
         });
+        // What is no pair is left out, and the first of two counts.
+        half(
+            "junk\u{2}REAL_QID\u{1}3\u{2}REAL_TOPIC\u{1}T\u{2}REAL_QID\u{1}4\u{2}TRAN_PREPARED_QUEUE_OFFSET\u{1}5\u{2}a\u{1}b",
+            |half| {
+                let mut text = Vec::new();
+                assert_eq!(Committed::of(half, &mut text).map(|to| (to.topic, to.queue)), Some(("T", 3)));
+                assert_eq!(text, b"a\x01b\x02");
+            },
+        );
         for text in [
             "REAL_TOPIC\u{1}T\u{2}",
             "REAL_TOPIC\u{1}T\u{2}REAL_QID\u{1}-1\u{2}",
             "REAL_TOPIC\u{1}a/b\u{2}REAL_QID\u{1}0\u{2}",
         ] {
-            half(text, |half| assert_eq!(target(half), None));
+            half(text, |half| {
+                assert_eq!(target(half), None);
+                let to = Committed::of(half, &mut Vec::new());
+                assert!(to.is_none_or(|to| Topic::new(to.topic).is_err()), "{text}");
+            });
         }
     }
 

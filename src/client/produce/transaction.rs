@@ -183,14 +183,14 @@ impl<L: TransactionListener> TransactionalProducer<L> {
         let (_, offset) = decode_offset_id(&receipt.offset_message_id)
             .map_err(|error| ClientError::MessageId { id: id(), reason: error.to_string() })?;
         let header = EndTransactionRequest {
-            topic: Some(half.message.topic().to_owned()),
-            producer_group: self.courier.options.group.clone(),
+            topic: Some(half.message.topic()),
+            producer_group: &self.courier.options.group,
             tran_state_table_offset: receipt.queue_offset,
             commit_log_offset: i64::try_from(offset).unwrap_or(i64::MAX),
             commit_or_rollback: resolution.number(),
             from_transaction_check: false,
-            msg_id: receipt.message_id.to_string(),
-            transaction_id: receipt.transaction_id.as_ref().map(|id| id.to_string()),
+            msg_id: &receipt.message_id,
+            transaction_id: receipt.transaction_id.as_deref(),
         };
         let channel = self.courier.core.master(&receipt.queue.broker).await?;
         let wait = self.courier.core.options.request_timeout;
@@ -246,14 +246,14 @@ async fn answer<L: TransactionListener>(listener: &L, group: &str, question: &Pe
     let (topic, id) = (message.topic().to_owned(), message.message_id());
     let resolution = settled(listener.check(message)).await;
     let header = EndTransactionRequest {
-        topic: Some(topic),
-        producer_group: group.to_owned(),
+        topic: Some(&topic),
+        producer_group: group,
         tran_state_table_offset: asked.tran_state_table_offset,
         commit_log_offset: asked.commit_log_offset,
         commit_or_rollback: resolution.number(),
         from_transaction_check: true,
-        msg_id: id,
-        transaction_id: asked.transaction_id,
+        msg_id: &id,
+        transaction_id: asked.transaction_id.as_deref(),
     };
     question.tell(RequestCode::EndTransaction.number(), &header, b"").map_err(|error| error.to_string())
 }

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 /// Request of END_TRANSACTION (37), sent oneway by clients; the answer has no fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct EndTransactionRequest {
+pub struct EndTransactionRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub topic: Option<String>,
-    pub producer_group: String,
+    pub topic: Option<&'a str>,
+    pub producer_group: &'a str,
     /// The half message's offset in its queue.
     pub tran_state_table_offset: i64,
     /// Where the half message lies in the log.
@@ -18,9 +18,9 @@ pub struct EndTransactionRequest {
     /// The producer was asked.
     #[serde(default)]
     pub from_transaction_check: bool,
-    pub msg_id: String,
+    pub msg_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub transaction_id: Option<String>,
+    pub transaction_id: Option<&'a str>,
 }
 
 /// Request of CHECK_TRANSACTION_STATE (39), broker to producer, oneway; its body is the message.

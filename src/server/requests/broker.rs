@@ -8,8 +8,9 @@ use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::server::doors::BrokerDoors;
 
 /// Serves one request. Sends and pulls have their own way through the session, and so have commits, heartbeats and
-/// farewells where their order matters; those of the latter that come here are served all the same. Nothing is to be cleaned:
-/// queues of topics that are gone, or older than the log, go by themselves.
+/// farewells where their order matters; those of the latter that come here are served all the same. Ends of transactions
+/// come here where the half message is not in memory. Nothing is to be cleaned: queues of topics that are gone, or older than
+/// the log, go by themselves.
 pub async fn serve(doors: &BrokerDoors, request: &Request) -> Answer {
     match RequestCode::from_number(request.code) {
         RequestCode::QueryMessage => query::by_key(doors, request).await,

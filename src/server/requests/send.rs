@@ -168,12 +168,13 @@ impl<'a> Send<'a> {
                 rules.max_body_bytes
             )));
         }
-        self.check_transaction_type()?;
         let message = Message { send: self, entry, rules, born_host, queue, call };
+        let seen = properties::scan(&self.properties);
+        self.check_transaction_type(seen.half)?;
         if !self.batch {
-            return message.put(self.flag, body, &self.properties, out);
+            return message.put((self.flag, body), (&self.properties, seen), out);
         }
-        if level(&properties::scan(&self.properties))? > 0 {
+        if level(&seen)? > 0 {
             return Err(illegal("a batch cannot be delayed: the messages of a batch have no delay level".into()));
         }
         let before = (out.bytes.len(), out.puts.len(), out.keys.len());
@@ -206,12 +207,12 @@ impl<'a> Send<'a> {
 
     /// RocketMQ refuses such a batch. A single message it takes, stores, and gives to nobody: whoever marks one so without
     /// the property of a half message is better told. One that is marked as committed is as good as any other.
-    fn check_transaction_type(&self) -> Result<(), Refusal> {
+    fn check_transaction_type(&self, is_half: bool) -> Result<(), Refusal> {
         match self.sys_flag & record::FLAG_TRANSACTION {
             0 => Ok(()),
             kind if self.batch => Err(illegal(format!("a batch cannot be of transaction type {kind}"))),
             record::FLAG_COMMITTED => Ok(()),
-            _ if properties::scan(&self.properties).half => Ok(()),
+            _ if is_half => Ok(()),
             kind => Err(illegal(format!("a message of transaction type {kind} that is not a half message"))),
         }
     }
@@ -258,7 +259,7 @@ impl Message<'_> {
         let before = out.puts.len();
         for entry in batch::entries(body) {
             let entry = entry.map_err(|error| illegal(error.to_string()))?;
-            self.put(entry.flag, entry.body, entry.properties, out)?;
+            self.put((entry.flag, entry.body), (entry.properties, properties::scan(entry.properties)), out)?;
         }
         if out.puts.len() == before {
             return Err(illegal("the batch holds no message".into()));
@@ -266,8 +267,7 @@ impl Message<'_> {
         Ok(())
     }
 
-    fn put(&self, flag: i32, body: &[u8], text: &str, out: &mut Batch) -> Result<(), Refusal> {
-        let seen = properties::scan(text);
+    fn put(&self, (flag, body): (i32, &[u8]), (text, seen): (&str, Seen<'_>), out: &mut Batch) -> Result<(), Refusal> {
         // One that is consumed again after a delay is no half message: its transaction has ended.
         if seen.half && !(self.send.reconsume_times > 0 && level(&seen)? > 0) {
             return self.put_half((flag, body), (text, &seen), out);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::ending::EndBatch;
 use super::held::Held;
 use super::intercepting::Intercepted;
 use super::making::Making;
@@ -19,6 +20,7 @@ pub(super) struct Credit {
     pub(super) asking_bytes: usize,
     pub(super) making: Making,
     pub(super) held: Held,
+    pub(super) ends: EndBatch,
     pub(super) intercepted: Intercepted,
     /// Whose pulls are under way, for listeners; empty where there is none.
     pub(super) deliveries: HashMap<u64, (Group, QueueKey)>,

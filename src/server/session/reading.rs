@@ -178,6 +178,7 @@ impl Session {
             taken.map(|_| ())
         };
         self.flush_batch();
+        self.flush_ends(ctx);
         self.ask_interceptors(ctx);
         taken
     }

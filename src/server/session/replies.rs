@@ -1,4 +1,4 @@
-//! The hot requests of a session, in and out: sends and pulls.
+//! The hot requests of a session, in and out: sends and pulls. Ends of transactions have a file of their own.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -27,7 +27,7 @@ use crate::server::requests::{Refusal, Response};
 /// Bytes of all sessions on their way to the log at most; past them sends are refused as RocketMQ does.
 const BACKLOG_BYTES_MAX: usize = 48 * 1024 * 1024;
 /// A batch of a session is handed over when it has this many bytes, also in the middle of a read.
-const BATCH_BYTES_MAX: usize = 512 * 1024;
+pub(super) const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// What a batch keeps for the next read.
 const BATCH_BYTES_KEPT: usize = 16 * 1024;
 
@@ -63,6 +63,10 @@ impl Session {
                 self.take_send(call, head, frame.body, bytes, ctx)
             }
             RequestCode::PullMessage | RequestCode::LitePullMessage => self.take_pull(call, head, bytes, ctx),
+            RequestCode::EndTransaction => match self.take_end(call, head, ctx) {
+                Ok(false) => return false,
+                taken => taken.map(|_| ()),
+            },
             _ => return false,
         };
         if let Err(refusal) = refused {

@@ -31,9 +31,9 @@ impl Message<'_> {
         self.check_half(seen)?;
         let missing = || Refusal::new(ResponseCode::ServiceNotAvailable, "there is no topic for half messages");
         let entry = self.rules.waiting_rooms.topics.get(HALF_TOPIC).ok_or_else(missing)?;
+        // Of what is taken out the broker looks at nothing.
         let text = without_own(text);
         let end: &[u8] = if text.is_empty() || text.ends_with(PAIR_END as char) { &[] } else { &[PAIR_END] };
-        let seen = properties::scan(&text);
         let made = seen.unique_key.is_none().then(|| self.rules.unique_keys.next(wall_clock_ms()));
         let key = seen.unique_key.or(made.as_deref()).unwrap_or_default();
         let mut own = Vec::with_capacity(256);
@@ -60,7 +60,7 @@ impl Message<'_> {
         let draft = Draft {
             entry: &entry,
             record,
-            seen: Seen { unique_key: Some(key), ..seen },
+            seen: Seen { unique_key: Some(key), ..*seen },
             code: QueueCode::Tag,
             token: Token { call: self.call, queue: self.queue, part: (key_at as u32, key.len() as u32) },
         };
