@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::Instrument;
 
-use super::faults::{Ended, Faults};
+use super::faults::{Ended, Faults, is_no_answer, is_worth_another_try, verdict};
 use super::parcel::{Label, Parcel};
 use super::producer_options::{ProducerOptions, Target};
 use crate::client::error::{Access, ClientError};
@@ -369,40 +368,5 @@ impl Courier {
     fn region(&self, name: &str) -> Arc<str> {
         let known = self.region.get_or_init(|| name.into());
         if **known == *name { Arc::clone(known) } else { name.into() }
-    }
-}
-
-fn verdict(received: &Result<SendReceipt, ClientError>, after: Duration) -> Ended {
-    match received {
-        Ok(_) => Ended::Answered(after),
-        Err(ClientError::Refused { .. }) => Ended::Refused,
-        Err(_) => Ended::Failed,
-    }
-}
-
-/// RocketMQ's list of codes that another broker may not answer with, and everything that is no answer.
-fn is_worth_another_try(error: &ClientError) -> bool {
-    match error {
-        ClientError::Refused { code, .. } => matches!(
-            ResponseCode::from_number(*code),
-            ResponseCode::TopicNotExist
-                | ResponseCode::ServiceNotAvailable
-                | ResponseCode::SystemError
-                | ResponseCode::SystemBusy
-                | ResponseCode::NoPermission
-                | ResponseCode::NoBuyerId
-                | ResponseCode::NotInCurrentUnit
-                | ResponseCode::GoAway
-        ),
-        ClientError::Answer { .. } => true,
-        _ => is_no_answer(error),
-    }
-}
-
-fn is_no_answer(error: &ClientError) -> bool {
-    match error {
-        ClientError::Channel(error) => !matches!(error, ChannelError::TooLong { .. } | ChannelError::Header { .. }),
-        ClientError::NoBroker { .. } => true,
-        _ => false,
     }
 }

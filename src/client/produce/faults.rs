@@ -1,4 +1,5 @@
-//! Brokers that are left out for a while because they were slow or failed: RocketMQ's table of latencies.
+//! What a failed try says: whether another is worth while, and which brokers are left out for a while because they were slow
+//! or failed, by RocketMQ's table of latencies.
 //!
 //! Written after each try, by whoever made it; each entry is atomics, and the table is replaced only when a broker is
 //! seen for the first time.
@@ -10,6 +11,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
+
+use crate::client::error::ClientError;
+use crate::client::message::SendReceipt;
+use crate::protocol::code::ResponseCode;
+use crate::remoting::error::ChannelError;
 
 /// From this latency on, in ms, a broker is left out for so long, in ms.
 const PAUSES: [(u64, u64); 7] =
@@ -101,6 +107,43 @@ impl Faults {
 
 fn pause(latency: u64) -> u64 {
     PAUSES.iter().rev().find(|(from, _)| latency >= *from).map_or(0, |(_, pause)| *pause)
+}
+
+/// How a try ended, for the table.
+pub(super) fn verdict(received: &Result<SendReceipt, ClientError>, after: Duration) -> Ended {
+    match received {
+        Ok(_) => Ended::Answered(after),
+        Err(ClientError::Refused { .. }) => Ended::Refused,
+        Err(_) => Ended::Failed,
+    }
+}
+
+/// RocketMQ's list of codes that another broker may not answer with, and everything that is no answer.
+pub(super) fn is_worth_another_try(error: &ClientError) -> bool {
+    match error {
+        ClientError::Refused { code, .. } => matches!(
+            ResponseCode::from_number(*code),
+            ResponseCode::TopicNotExist
+                | ResponseCode::ServiceNotAvailable
+                | ResponseCode::SystemError
+                | ResponseCode::SystemBusy
+                | ResponseCode::NoPermission
+                | ResponseCode::NoBuyerId
+                | ResponseCode::NotInCurrentUnit
+                | ResponseCode::GoAway
+        ),
+        ClientError::Answer { .. } => true,
+        _ => is_no_answer(error),
+    }
+}
+
+/// Whether nobody said what became of the message.
+pub(super) fn is_no_answer(error: &ClientError) -> bool {
+    match error {
+        ClientError::Channel(error) => !matches!(error, ChannelError::TooLong { .. } | ChannelError::Header { .. }),
+        ClientError::NoBroker { .. } => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
