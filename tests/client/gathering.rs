@@ -8,6 +8,7 @@ use actormq::client::{
 };
 use actormq::embed;
 use futures_util::future::join_all;
+use futures_util::poll;
 
 use crate::cluster::{Cluster, Fault, SEND};
 use crate::{SOON, client};
@@ -77,6 +78,22 @@ async fn a_batch_leaves_when_it_is_full_when_its_time_comes_or_when_nothing_is_u
         idle.send(Message::new("T", format!("m{n}"))).await.unwrap();
     }
     assert_eq!(cluster.count("a", BATCH), 12, "a lone message does not wait");
+}
+
+#[tokio::test]
+async fn a_batch_whose_first_sender_gave_up_leaves_with_the_others() {
+    let cluster = Cluster::start(&["a"], &[("T", 1)]).await;
+    let client = client(&cluster).await;
+    let hours = Gather { linger: Duration::from_secs(3600), ..Gather::default() };
+    let producer = client.producer_with(gathering(hours)).await.unwrap();
+    producer.send(Message::new("T", "makes the route known")).await.unwrap();
+    let mut first = Box::pin(producer.send(Message::new("T", "first")));
+    assert!(poll!(first.as_mut()).is_pending());
+    let mut second = Box::pin(producer.send(Message::new("T", "second")));
+    assert!(poll!(second.as_mut()).is_pending());
+    drop(first);
+    second.await.unwrap();
+    assert_eq!((cluster.count("a", BATCH), cluster.stored("T")), (2, 3), "what was given up may arrive");
 }
 
 #[tokio::test]

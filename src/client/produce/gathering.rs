@@ -77,7 +77,7 @@ struct Batch {
     outcome: OnceLock<Result<Stored, ClientError>>,
     /// Whom to wake once there is an outcome.
     waiting: Mutex<Vec<Waker>>,
-    /// Nothing of its lane is under way any more.
+    /// Nothing of its lane is under way any more, so it need not linger.
     idle: Notify,
 }
 
@@ -94,6 +94,41 @@ struct Seat {
     id: IdText,
     /// The place among those to be woken, once it has one.
     waits_at: Option<usize>,
+    lead: Lead,
+}
+
+/// Whether it tells the batch to leave: the first message of a batch before which nothing is under way does, once others that are
+/// sent in the same turn have joined it. If nobody polls it any more, the batch leaves when it has lingered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lead {
+    No,
+    /// Once it has yielded.
+    Yields,
+    Tells,
+}
+
+impl Seat {
+    fn lead(&mut self, cx: &Context<'_>) {
+        match self.lead {
+            Lead::No => {}
+            Lead::Yields => {
+                self.lead = Lead::Tells;
+                cx.waker().wake_by_ref();
+            }
+            Lead::Tells => {
+                self.lead = Lead::No;
+                self.batch.idle.notify_one();
+            }
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.lead != Lead::No {
+            self.batch.idle.notify_one();
+        }
+    }
 }
 
 impl Batch {
@@ -107,6 +142,7 @@ impl Future for Seat {
     type Output = Result<SendReceipt, ClientError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.lead(cx);
         if self.batch.outcome.get().is_none() {
             let batch = Arc::clone(&self.batch);
             let mut waiting = batch.waiting();
@@ -136,8 +172,6 @@ struct Departure {
     topic: String,
     kind: Kind,
     batch: Tells,
-    /// Nothing of the lane was under way when it began.
-    idle: bool,
     deadline: Instant,
     leaves_at: Instant,
 }
@@ -185,8 +219,8 @@ impl Gatherer {
         message.check()?;
         let id = self.courier.core.unique_keys.next(now_ms());
         let kind = Kind { queue, wait: message.waits_for_store() };
-        let (batch, index) = self.add(message, &id, kind)?;
-        Ok(Seat { batch, index, id, waits_at: None })
+        let (batch, index, lead) = self.add(message, &id, kind)?;
+        Ok(Seat { batch, index, id, waits_at: None, lead })
     }
 
     async fn queue(&self, topic: &str, target: Target<'_>) -> Result<MessageQueue, ClientError> {
@@ -196,8 +230,13 @@ impl Gatherer {
         Ok(MessageQueue::clone(&*self.courier.choose(&route, topic, &target, None)?))
     }
 
-    /// Adds the message to its lane's batch; the batch and the message's place in it.
-    fn add(self: &Arc<Self>, message: &Message, id: &str, kind: Kind) -> Result<(Arc<Batch>, usize), ClientError> {
+    /// Adds the message to its lane's batch; the batch, the message's place in it, and whether it leads.
+    fn add(
+        self: &Arc<Self>,
+        message: &Message,
+        id: &str,
+        kind: Kind,
+    ) -> Result<(Arc<Batch>, usize, Lead), ClientError> {
         let mut lanes = self.lanes();
         let Lanes { by_topic, text: properties } = &mut *lanes;
         properties.clear();
@@ -208,7 +247,8 @@ impl Gatherer {
         if lane.filling.as_ref().is_some_and(|filling| filling.content.body.len() + bytes > BODY_BYTES_MAX) {
             lane.close();
         }
-        let filling = lane.filling.get_or_insert_with(|| self.begin(message.topic(), &kind, lane.under_way == 0));
+        let leads = self.gather.when_idle && lane.under_way == 0 && lane.filling.is_none();
+        let filling = lane.filling.get_or_insert_with(|| self.begin(message.topic(), &kind));
         let index = filling.content.count;
         let entry = BatchEntry { flag: message.user_flag(), body: message.body(), properties };
         batch::push(&mut filling.content.body, &entry);
@@ -217,10 +257,10 @@ impl Gatherer {
         if filling.content.body.len() >= self.gather.bytes {
             lane.close();
         }
-        Ok((batch, index))
+        Ok((batch, index, if leads { Lead::Yields } else { Lead::No }))
     }
 
-    fn begin(self: &Arc<Self>, topic: &str, kind: &Kind, nothing_under_way: bool) -> Filling {
+    fn begin(self: &Arc<Self>, topic: &str, kind: &Kind) -> Filling {
         let (full, filled) = oneshot::channel();
         let batch = Arc::<Batch>::default();
         let departure = Departure {
@@ -228,7 +268,6 @@ impl Gatherer {
             topic: topic.to_owned(),
             kind: kind.clone(),
             batch: Tells(Arc::clone(&batch)),
-            idle: self.gather.when_idle && nothing_under_way,
             deadline: self.courier.deadline(),
             leaves_at: Instant::now() + self.gather.linger,
         };
@@ -294,16 +333,10 @@ impl Stored {
 
 impl Departure {
     async fn run(self, mut filled: oneshot::Receiver<Content>) {
-        let closed = if self.idle {
-            // Whoever sends in the same moment joins.
-            tokio::task::yield_now().await;
-            None
-        } else {
-            tokio::select! {
-                content = &mut filled => content.ok(),
-                () = self.batch.0.idle.notified() => None,
-                () = sleep_until(self.leaves_at) => None,
-            }
+        let closed = tokio::select! {
+            content = &mut filled => content.ok(),
+            () = self.batch.0.idle.notified() => None,
+            () = sleep_until(self.leaves_at) => None,
         };
         let content = match closed.or_else(|| self.close()) {
             Some(content) => content,

@@ -1,4 +1,4 @@
-//! EndBatch of transactions. Those of one read go to their owner together, and what it says of them leaves in one write.
+//! Ends of transactions. Those of one read go to their owner together, and what it says of them leaves in one write.
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::server::requests::{Refusal, Response};
 /// Bytes that the answer to a successful end takes, about.
 const ANSWER_BYTES: usize = 64;
 
-/// EndBatch that were read and are to be handed over.
+/// Ends that were read and are to be handed over.
 #[derive(Debug, Default)]
 pub(super) struct EndBatch {
     calls: Vec<Call>,
