@@ -2,5 +2,6 @@
 
 pub mod channel;
 pub mod error;
+pub mod lead;
 pub mod lookup;
 pub mod tls;

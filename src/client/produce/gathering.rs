@@ -21,6 +21,7 @@ use crate::client::message::{BODY_BYTES_MAX, Message, SendReceipt};
 use crate::client::routes::Purpose;
 use crate::protocol::batch::{self, BatchEntry};
 use crate::protocol::uniq_key::IdText;
+use crate::remoting::lead::Lead;
 use crate::rules::assignment::MessageQueue;
 
 /// The owner.
@@ -94,38 +95,14 @@ struct Seat {
     id: IdText,
     /// The place among those to be woken, once it has one.
     waits_at: Option<usize>,
+    /// Whether it tells the batch to leave: the first of a batch before which nothing is under way does. If nobody polls it any
+    /// more, the batch leaves when it has lingered.
     lead: Lead,
-}
-
-/// Whether it tells the batch to leave: the first message of a batch before which nothing is under way does, once others that are
-/// sent in the same turn have joined it. If nobody polls it any more, the batch leaves when it has lingered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lead {
-    No,
-    /// Once it has yielded.
-    Yields,
-    Tells,
-}
-
-impl Seat {
-    fn lead(&mut self, cx: &Context<'_>) {
-        match self.lead {
-            Lead::No => {}
-            Lead::Yields => {
-                self.lead = Lead::Tells;
-                cx.waker().wake_by_ref();
-            }
-            Lead::Tells => {
-                self.lead = Lead::No;
-                self.batch.idle.notify_one();
-            }
-        }
-    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if self.lead != Lead::No {
+        if self.lead.is_left() {
             self.batch.idle.notify_one();
         }
     }
@@ -142,7 +119,9 @@ impl Future for Seat {
     type Output = Result<SendReceipt, ClientError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.lead(cx);
+        if self.lead.is_due(cx) {
+            self.batch.idle.notify_one();
+        }
         if self.batch.outcome.get().is_none() {
             let batch = Arc::clone(&self.batch);
             let mut waiting = batch.waiting();

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::outbound::Duty;
 use super::shared::{Asker, Reply, Shared};
 use crate::remoting::error::ChannelError;
+use crate::remoting::lead::Lead;
 
 /// For a wait that no clock can count.
 const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -52,41 +53,19 @@ pub struct UnderWay<'a> {
     wait: Duration,
     reply: oneshot::Receiver<Reply>,
     settled: bool,
+    /// Whether it writes for all who queue after it.
     lead: Lead,
     /// Given back when the answer is there.
     _turn: SemaphorePermit<'a>,
-}
-
-/// Whether it has to write for all who queued after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lead {
-    No,
-    /// Once it has yielded.
-    Yields,
-    Writes,
-}
-
-impl UnderWay<'_> {
-    fn lead(&mut self, cx: &Context<'_>) {
-        match self.lead {
-            Lead::No => {}
-            Lead::Yields => {
-                self.lead = Lead::Writes;
-                cx.waker().wake_by_ref();
-            }
-            Lead::Writes => {
-                self.lead = Lead::No;
-                self.shared.flush();
-            }
-        }
-    }
 }
 
 impl Future for UnderWay<'_> {
     type Output = Result<Reply, ChannelError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.lead(cx);
+        if self.lead.is_due(cx) {
+            self.shared.flush();
+        }
         let reply = ready!(Pin::new(&mut self.reply).poll(cx));
         // Whoever ended the wait has taken the entry away.
         self.settled = true;
@@ -98,7 +77,7 @@ impl Future for UnderWay<'_> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        if self.lead != Lead::No {
+        if self.lead.is_left() {
             self.shared.flush();
         }
         if !self.settled {

@@ -91,6 +91,11 @@ async fn answer_many_together(channel: &Channel, peer: &mut Peer) {
     assert!(replies.iter().all(Result::is_ok));
 }
 
+/// Bytes that wait for whoever leads.
+fn waiting_bytes(channel: &Channel) -> usize {
+    channel.owner.0.state().outbound.bytes()
+}
+
 async fn pair_with(options: ChannelOptions) -> (Channel, Peer) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -323,6 +328,7 @@ async fn a_leader_that_nobody_polls_holds_nobody_back() {
     let (channel, mut peer) = pair().await;
     answer_many_together(&channel, &mut peer).await;
     let leader = channel.begin(10, &(), b"leader", Patience::of(LONG)).unwrap().unwrap();
+    assert!(waiting_bytes(&channel) > 0, "it leads");
     let (follower, ()) = tokio::join!(channel.request(10, &(), b"follower", LONG), async {
         for _ in 0..2 {
             let seen = peer.next().await.unwrap();
@@ -339,7 +345,9 @@ async fn a_leader_that_is_dropped_writes_for_all() {
     answer_many_together(&channel, &mut peer).await;
     let leader = channel.begin(10, &(), b"leader", Patience::of(LONG)).unwrap().unwrap();
     let follower = channel.begin(10, &(), b"follower", Patience::of(LONG)).unwrap().unwrap();
+    assert!(waiting_bytes(&channel) > 0, "it leads");
     drop(leader);
+    assert_eq!(waiting_bytes(&channel), 0);
     for body in [b"leader".as_slice(), b"follower"] {
         let seen = peer.next().await.unwrap();
         assert_eq!(seen.body, body);
