@@ -330,6 +330,7 @@ impl<S: FieldSink> ser::SerializeMap for MapWriter<'_, S> {
 }
 
 pub mod packed;
+pub mod packing;
 mod value;
 use value::{Absent, ValueWriter};
 

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::fields::{self, FieldError, FieldSink};
-use super::frame_json;
+use super::{frame_json, frame_packed};
 
 /// Longest frame either side accepts, in bytes, its first four included.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -130,7 +130,7 @@ impl<'a> Frame<'a> {
         let head = match self.codec {
             Codec::Json => frame_json::read(self.header),
             Codec::Binary => read_binary(self.header),
-            Codec::MessagePack => read_message_pack(self.header),
+            Codec::MessagePack => frame_packed::read(self.header),
         };
         head.map_err(|reason| FrameError::Header { codec: self.codec, reason })
     }
@@ -300,24 +300,6 @@ fn read_binary(header: &[u8]) -> Result<Head<'_>, String> {
     })
 }
 
-type PackedHead<T> = (i32, u8, i32, i32, i32, Option<T>);
-
-fn read_message_pack(header: &[u8]) -> Result<Head<'_>, String> {
-    let mut reader = rmp_serde::Deserializer::new(std::io::Cursor::new(header));
-    let (code, language, version, opaque, flag, remark) =
-        PackedHead::<String>::deserialize(&mut reader).map_err(|e| e.to_string())?;
-    let ext = header.get(reader.position() as usize..).unwrap_or_default();
-    Ok(Head {
-        code,
-        language,
-        version,
-        opaque,
-        flag,
-        remark: remark.map(Cow::Owned),
-        ext: Ext::MessagePack(Cow::Borrowed(ext)),
-    })
-}
-
 /// What is written before the ext fields.
 #[derive(Debug, Clone, Copy)]
 pub struct NewHead<'a> {
@@ -346,12 +328,7 @@ pub fn encode<T: Serialize + ?Sized>(
     match codec {
         Codec::Json => frame_json::write(out, head, header)?,
         Codec::Binary => write_binary(out, head, header)?,
-        Codec::MessagePack => {
-            let packed: PackedHead<&str> =
-                (head.code, head.language, head.version, head.opaque, head.flag, head.remark);
-            rmp_serde::encode::write(out, &packed).map_err(|e| FieldError(e.to_string()))?;
-            rmp_serde::encode::write_named(out, header).map_err(|e| FieldError(e.to_string()))?;
-        }
+        Codec::MessagePack => frame_packed::write(out, head, header)?,
     }
     let header_length = out.len() - start - PREFIX_BYTES;
     let length = (4 + header_length + body_length) as u32;

@@ -7,6 +7,7 @@ pub mod compression;
 pub mod fields;
 pub mod frame;
 pub mod frame_json;
+mod frame_packed;
 mod frame_sloppy;
 pub mod hash;
 pub mod header;

@@ -13,40 +13,60 @@ pub enum Packed<'a> {
     Nil,
 }
 
-/// The names and values of a map; `None` where something in it is of another kind.
+/// Values that follow one another.
 #[derive(Debug)]
-pub struct PackedMap<'a> {
+pub struct PackedValues<'a> {
     rest: &'a [u8],
-    left: usize,
 }
 
-impl<'a> PackedMap<'a> {
+impl<'a> PackedValues<'a> {
     #[must_use]
-    pub fn of(bytes: &'a [u8]) -> Option<Self> {
-        let (first, rest) = bytes.split_first()?;
-        match first {
-            0x80..=0x8F => Some(Self { rest, left: usize::from(first & 0x0F) }),
-            0xDE => {
-                let (count, rest) = rest.split_first_chunk()?;
-                Some(Self { rest, left: usize::from(u16::from_be_bytes(*count)) })
-            }
+    pub fn of(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// What was not read yet.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// How many values the array has that begins here; `None` when something else does, or one of more than 15.
+    pub fn array(&mut self) -> Option<u8> {
+        let [first] = self.take()?;
+        (first & 0xF0 == 0x90).then_some(first & 0x0F)
+    }
+
+    /// The same of a map, in pairs.
+    fn map_of(&mut self) -> Option<usize> {
+        match self.take()? {
+            [first @ 0x80..=0x8F] => Some(usize::from(first & 0x0F)),
+            [0xDE] => Some(usize::from(u16::from_be_bytes(self.take()?))),
             _ => None,
         }
     }
 
+    #[inline]
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
         Some(*taken)
     }
 
+    #[inline]
     fn text(&mut self, length: usize) -> Option<Packed<'a>> {
         let (text, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
         Some(Packed::Text(text))
     }
+}
 
-    fn value(&mut self) -> Option<Packed<'a>> {
+/// `None` at the end, and where something of another kind begins.
+impl<'a> Iterator for PackedValues<'a> {
+    type Item = Packed<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Packed<'a>> {
         let [first] = self.take()?;
         Some(match first {
             0x00..=0x7F | 0xE0..=0xFF => Packed::Number(i64::from(first as i8)),
@@ -70,19 +90,41 @@ impl<'a> PackedMap<'a> {
                 let length = u16::from_be_bytes(self.take()?);
                 return self.text(length.into());
             }
+            0xDB => {
+                let length = u32::from_be_bytes(self.take()?);
+                return self.text(length as usize);
+            }
             _ => return None,
         })
     }
+}
 
+/// The names and values of a map; `None` where something in it is of another kind.
+#[derive(Debug)]
+pub struct PackedMap<'a> {
+    values: PackedValues<'a>,
+    left: usize,
+}
+
+impl<'a> PackedMap<'a> {
+    #[must_use]
+    pub fn of(bytes: &'a [u8]) -> Option<Self> {
+        let mut values = PackedValues::of(bytes);
+        let left = values.map_of()?;
+        Some(Self { values, left })
+    }
+
+    #[inline]
     fn pair(&mut self) -> Option<(&'a [u8], Packed<'a>)> {
-        let Packed::Text(name) = self.value()? else { return None };
-        Some((name, self.value()?))
+        let Packed::Text(name) = self.values.next()? else { return None };
+        Some((name, self.values.next()?))
     }
 }
 
 impl<'a> Iterator for PackedMap<'a> {
     type Item = Option<(&'a [u8], Packed<'a>)>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         Some(self.pair())
@@ -92,6 +134,7 @@ impl<'a> Iterator for PackedMap<'a> {
 impl<'a> Packed<'a> {
     /// The text, if it is one.
     #[must_use]
+    #[inline]
     pub fn as_text(self) -> Option<&'a str> {
         match self {
             Packed::Text(text) => std::str::from_utf8(text).ok(),
@@ -99,8 +142,19 @@ impl<'a> Packed<'a> {
         }
     }
 
+    /// Yes or no, if it says so.
+    #[must_use]
+    #[inline]
+    pub fn as_flag(self) -> Option<bool> {
+        match self {
+            Packed::Flag(flag) => Some(flag),
+            _ => None,
+        }
+    }
+
     /// The number, if it is one of that size.
     #[must_use]
+    #[inline]
     pub fn as_number<T: TryFrom<i64>>(self) -> Option<T> {
         match self {
             Packed::Number(number) => number.try_into().ok(),

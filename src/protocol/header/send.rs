@@ -91,6 +91,63 @@ pub struct SendMessageRequestV2<'a> {
     pub broker_name: Cow<'a, str>,
 }
 
+impl<'a> SendMessageRequestV2<'a> {
+    /// Reads the request.
+    ///
+    /// # Errors
+    /// [`FieldError`] names the field that is missing or wrong.
+    pub fn of(ext: &'a Ext<'_>) -> Result<Self, FieldError> {
+        match ext {
+            Ext::MessagePack(bytes) => Self::packed(bytes).map_or_else(|| ext.decode(), Ok),
+            _ => ext.decode(),
+        }
+    }
+
+    /// As clients of ours write it; `None` where something is unusual.
+    fn packed(bytes: &'a [u8]) -> Option<Self> {
+        let none = || Cow::Borrowed("");
+        let (mut producer_group, mut topic, mut queue_id) = (None, None, None);
+        let mut rest = Self {
+            producer_group: none(),
+            topic: none(),
+            default_topic: none(),
+            default_topic_queue_nums: 0,
+            queue_id: 0,
+            sys_flag: 0,
+            born_timestamp: 0,
+            flag: 0,
+            properties: none(),
+            reconsume_times: None,
+            unit_mode: None,
+            max_reconsume_times: None,
+            batch: None,
+            broker_name: none(),
+        };
+        for pair in PackedMap::of(bytes)? {
+            let ([name], value) = pair? else { continue };
+            match name {
+                b'a' => producer_group = Some(value.as_text()?),
+                b'b' => topic = Some(value.as_text()?),
+                b'c' => rest.default_topic = value.as_text()?.into(),
+                b'd' => rest.default_topic_queue_nums = value.as_number()?,
+                b'e' => queue_id = Some(value.as_number()?),
+                b'f' => rest.sys_flag = value.as_number()?,
+                b'g' => rest.born_timestamp = value.as_number()?,
+                b'h' => rest.flag = value.as_number()?,
+                b'i' => rest.properties = value.as_text()?.into(),
+                b'j' => rest.reconsume_times = Some(value.as_number()?),
+                b'k' => rest.unit_mode = Some(value.as_flag()?),
+                b'l' => rest.max_reconsume_times = Some(value.as_number()?),
+                b'm' => rest.batch = Some(value.as_flag()?),
+                b'n' => rest.broker_name = value.as_text()?.into(),
+                _ => {}
+            }
+        }
+        let (producer_group, topic, queue_id) = (producer_group?.into(), topic?.into(), queue_id?);
+        Some(Self { producer_group, topic, queue_id, ..rest })
+    }
+}
+
 /// Answer to every send. Java unboxes the first three without looking, so they are always there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -208,6 +265,27 @@ pub struct ConsumerSendMsgBackRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_packed_request_is_read_as_any_other() {
+        let full = serde_json::json!({
+            "a": "G", "b": "T", "c": "TBW102", "d": 4, "e": 3, "f": 1, "g": 1_700_000_000_000_i64, "h": -7, "i": "p\u{1}v\u{2}",
+            "j": 2, "k": true, "l": 16, "m": false, "n": "broker-a", "z": "new", "longer": 1,
+        });
+        let short = serde_json::json!({ "a": "", "b": "", "e": -1 });
+        for request in [full, short] {
+            let ext = Ext::MessagePack(rmp_serde::to_vec_named(&request).unwrap().into());
+            let Ext::MessagePack(bytes) = &ext else { unreachable!("it was made so") };
+            assert_eq!(SendMessageRequestV2::packed(bytes), Some(ext.decode().unwrap()));
+            assert_eq!(SendMessageRequestV2::of(&ext), ext.decode());
+        }
+        for unusual in
+            [serde_json::json!({ "a": "G", "b": "T", "e": "1", "m": "true" }), serde_json::json!({ "a": "G" })]
+        {
+            let ext = Ext::MessagePack(rmp_serde::to_vec_named(&unusual).unwrap().into());
+            assert_eq!(SendMessageRequestV2::of(&ext), ext.decode());
+        }
+    }
 
     #[test]
     fn a_packed_answer_is_read_as_any_other() {

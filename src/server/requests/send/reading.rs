@@ -29,7 +29,7 @@ impl<'a> Send<'a> {
                 batch: long.batch.unwrap_or(false),
             });
         }
-        let short: SendMessageRequestV2<'a> = head.ext.decode()?;
+        let short = SendMessageRequestV2::of(&head.ext)?;
         Ok(Self {
             topic: short.topic,
             default_topic: short.default_topic,
