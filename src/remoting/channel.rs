@@ -5,6 +5,7 @@
 //! opaque, so a late answer finds nobody and is thrown away. The connection ends when the last handle is dropped, when
 //! [`Channel::close`] is called, when the peer ends it or sends bytes that are no frame, or when it was idle too long.
 
+mod askers;
 mod asking;
 mod link;
 mod options;
@@ -102,6 +103,30 @@ impl Channel {
         T: Serialize + ?Sized,
     {
         self.owner.0.ask_at_once(&Question { code, header, body, patience })
+    }
+
+    /// As [`Channel::begin`], but nobody waits: whoever reads the socket hands the answer to `told`, once, which must be quick.
+    /// False, and `told` is never called, when the request would have to wait for a turn or for room.
+    ///
+    /// # Errors
+    /// [`ChannelError`] when it cannot be queued; `told` is not called then, either.
+    pub fn begin_and_tell<T>(
+        &self,
+        code: i32,
+        header: &T,
+        body: &[u8],
+        patience: Patience,
+        told: impl FnOnce(Result<Reply, ChannelError>) + Send + 'static,
+    ) -> Result<bool, ChannelError>
+    where
+        T: Serialize + ?Sized,
+    {
+        let shared = Arc::clone(&self.owner.0);
+        let word = move |reply: Option<Reply>| {
+            shared.turns.add_permits(1);
+            told(reply.ok_or_else(|| shared.unheard(code, patience.whole)));
+        };
+        self.owner.0.ask_and_leave_word(&Question { code, header, body, patience }, Box::new(word))
     }
 
     /// Sends a request that nobody answers. Done when it is queued for the socket; `wait` bounds waiting for room.

@@ -5,11 +5,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::{SemaphorePermit, TryAcquireError, oneshot};
+use tokio::sync::{SemaphorePermit, TryAcquireError};
 use tokio::time::{Instant, timeout_at};
 
+use super::askers::{Ear, Word};
 use super::outbound::Duty;
-use super::shared::{Asker, Reply, Shared};
+use super::shared::{Reply, Shared};
 use crate::remoting::error::ChannelError;
 use crate::remoting::lead::Lead;
 
@@ -51,7 +52,6 @@ pub struct UnderWay<'a> {
     code: i32,
     opaque: i32,
     wait: Duration,
-    reply: oneshot::Receiver<Reply>,
     settled: bool,
     /// Whether it writes for all who queue after it.
     lead: Lead,
@@ -66,12 +66,12 @@ impl Future for UnderWay<'_> {
         if self.lead.is_due(cx) {
             self.shared.flush();
         }
-        let reply = ready!(Pin::new(&mut self.reply).poll(cx));
-        // Whoever ended the wait has taken the entry away.
+        let mut old = Ear::None;
+        let fetched = self.shared.state().askers.fetch(self.opaque, cx, &mut old);
+        drop(old);
+        let reply = ready!(fetched);
         self.settled = true;
-        Poll::Ready(reply.map_err(|_| {
-            if self.shared.is_closing() { self.shared.reason() } else { self.shared.late(self.code, self.wait) }
-        }))
+        Poll::Ready(reply.ok_or_else(|| self.shared.unheard(self.code, self.wait)))
     }
 }
 
@@ -81,7 +81,8 @@ impl Drop for UnderWay<'_> {
             self.shared.flush();
         }
         if !self.settled {
-            self.shared.state().waiting.remove(&self.opaque);
+            let ear = self.shared.state().askers.forget(self.opaque);
+            drop(ear);
         }
     }
 }
@@ -115,6 +116,11 @@ impl Shared {
 
     fn late(&self, code: i32, wait: Duration) -> ChannelError {
         ChannelError::Timeout { address: self.address.clone(), code, after: wait }
+    }
+
+    /// Why a question has no answer.
+    pub(super) fn unheard(&self, code: i32, wait: Duration) -> ChannelError {
+        if self.is_closing() { self.reason() } else { self.late(code, wait) }
     }
 
     /// Queues the question, unless there is no turn or no room. The task keeps the time: a timer for each request
@@ -156,7 +162,45 @@ impl Shared {
         question: &Question<'_, T>,
         turn: SemaphorePermit<'a>,
     ) -> Result<Option<UnderWay<'a>>, ChannelError> {
-        let (sender, reply) = oneshot::channel();
+        let Some((opaque, duty)) = self.queue(question, Ear::None)? else {
+            return Ok(None);
+        };
+        let (code, wait) = (question.code, question.patience.whole);
+        let lead = self.take_up(duty);
+        Ok(Some(UnderWay { shared: self, code, opaque, wait, settled: false, lead, _turn: turn }))
+    }
+
+    /// Queues the question, unless there is no turn or no room, and leaves `word` for its answer; whether it did.
+    pub(super) fn ask_and_leave_word<T: Serialize + ?Sized>(
+        &self,
+        question: &Question<'_, T>,
+        word: Word,
+    ) -> Result<bool, ChannelError> {
+        let turn = match self.turns.try_acquire() {
+            Ok(turn) => turn,
+            Err(TryAcquireError::NoPermits) => return Ok(false),
+            Err(TryAcquireError::Closed) => return Err(self.reason()),
+        };
+        let Some((_, duty)) = self.queue(question, Ear::Word(word))? else {
+            return Ok(false);
+        };
+        // Given back when the word is told.
+        turn.forget();
+        match duty {
+            // Nobody is left here who could yield.
+            Duty::Flush | Duty::Lead { .. } => self.flush(),
+            Duty::Nothing | Duty::Tell => drop(self.take_up(duty)),
+        }
+        Ok(true)
+    }
+
+    /// Appends the question to what is to leave; its opaque, and what is to be done that it leaves. `None` when there is no
+    /// room.
+    fn queue<T: Serialize + ?Sized>(
+        &self,
+        question: &Question<'_, T>,
+        ear: Ear,
+    ) -> Result<Option<(i32, Duty)>, ChannelError> {
         let mut state = self.state();
         if state.closing {
             drop(state);
@@ -165,12 +209,12 @@ impl Shared {
         if state.outbound.bytes() >= self.outbound_bytes_max {
             return Ok(None);
         }
-        let (opaque, Patience { until: gives_up, whole: wait }) = (state.free_opaque(), question.patience);
+        let (opaque, gives_up) = (state.askers.free_opaque(), question.patience.until);
         let idle = state.outbound.is_idle();
         state.append(question.code, (opaque, 0), question.header, question.body)?;
         let came_together = state.came_together;
         let duty = if idle { state.outbound.duty(came_together) } else { Duty::Nothing };
-        state.waiting.insert(opaque, Asker { reply: sender, gives_up });
+        state.askers.add(opaque, gives_up, ear);
         let sooner = state.first_gives_up.is_none_or(|first| gives_up < first);
         if sooner {
             state.first_gives_up = Some(gives_up);
@@ -179,8 +223,7 @@ impl Shared {
         if sooner {
             self.sooner.notify_one();
         }
-        let lead = self.take_up(duty);
-        Ok(Some(UnderWay { shared: self, code: question.code, opaque, wait, reply, settled: false, lead, _turn: turn }))
+        Ok(Some((opaque, duty)))
     }
 
     fn take_up(&self, duty: Duty) -> Lead {

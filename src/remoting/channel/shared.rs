@@ -1,17 +1,16 @@
 //! What the handles of a channel and its task share: the waiting requests and the outbound bytes.
 
-use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
+use super::askers::{Askers, Told};
 use super::outbound::Outbound;
 use crate::protocol::code::{Language, RequestCode, version};
 use crate::protocol::fields::FieldError;
@@ -133,30 +132,21 @@ pub(super) struct Bounds {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) outbound: Outbound,
-    pub(super) waiting: FxHashMap<i32, Asker>,
+    pub(super) askers: Askers,
     /// When the first of those who wait gives up, or earlier.
     pub(super) first_gives_up: Option<Instant>,
-    next_opaque: i32,
     codec: Codec,
     pub(super) closing: bool,
     /// How many answers the last read brought.
     pub(super) came_together: usize,
 }
 
-/// Who waits for an answer.
-#[derive(Debug)]
-pub(super) struct Asker {
-    pub(super) reply: oneshot::Sender<Reply>,
-    pub(super) gives_up: Instant,
-}
-
 impl Shared {
     pub(super) fn new(address: &str, codec: Codec, bounds: Bounds, socket: Option<Arc<OwnedWriteHalf>>) -> Self {
         let state = State {
             outbound: Outbound::new(socket),
-            waiting: FxHashMap::default(),
+            askers: Askers::default(),
             first_gives_up: None,
-            next_opaque: 0,
             codec,
             closing: false,
             came_together: 0,
@@ -192,27 +182,22 @@ impl Shared {
         if replies.is_empty() {
             return;
         }
+        let mut told = Vec::with_capacity(replies.len());
         let mut state = self.state();
         state.came_together = replies.len();
-        let waiting = replies.drain(..).filter_map(|(opaque, reply)| Some((state.waiting.remove(&opaque)?, reply)));
-        let told: Vec<_> = waiting.collect();
+        told.extend(replies.drain(..).filter_map(|(opaque, reply)| state.askers.settle(opaque, reply)));
         // Who is woken may want the lock.
         drop(state);
-        for (asker, reply) in told {
-            // It may have been dropped a moment ago.
-            let _ = asker.reply.send(reply);
-        }
+        told.into_iter().for_each(Told::go);
     }
 
     /// Sends away those who waited long enough; when the next has.
     pub(super) fn send_away(&self) -> Option<Instant> {
-        let now = Instant::now();
         let mut state = self.state();
-        let late: Vec<_> = state.waiting.extract_if(|_, asker| asker.gives_up <= now).collect();
-        state.first_gives_up = state.waiting.values().map(|asker| asker.gives_up).min();
-        let next = state.first_gives_up;
+        let (late, next) = state.askers.give_up(Instant::now());
+        state.first_gives_up = next;
         drop(state);
-        drop(late);
+        late.into_iter().for_each(Told::go);
         next
     }
 
@@ -233,7 +218,7 @@ impl Shared {
             drop(state);
             return Err(self.reason());
         }
-        let opaque = state.free_opaque();
+        let opaque = state.askers.free_opaque();
         state.append(code, (opaque, flag), header, body)?;
         drop(state);
         self.work.notify_one();
@@ -279,9 +264,9 @@ impl Shared {
         state.closing = true;
         self.closing.store(true, Ordering::Release);
         state.outbound = Outbound::new(None);
-        let waiting = std::mem::take(&mut state.waiting);
+        let unheard = state.askers.end();
         drop(state);
-        drop(waiting);
+        unheard.into_iter().for_each(Told::go);
         self.turns.close();
         self.space.notify_waiters();
         self.work.notify_one();
@@ -289,16 +274,6 @@ impl Shared {
 }
 
 impl State {
-    pub(super) fn free_opaque(&mut self) -> i32 {
-        loop {
-            let opaque = self.next_opaque;
-            self.next_opaque = self.next_opaque.wrapping_add(1) & i32::MAX;
-            if let Entry::Vacant(_) = self.waiting.entry(opaque) {
-                return opaque;
-            }
-        }
-    }
-
     pub(super) fn append<T: Serialize + ?Sized>(
         &mut self,
         code: i32,
