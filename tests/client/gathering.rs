@@ -135,6 +135,41 @@ async fn gathered_sends_fail_together_and_none_is_left_waiting() {
 }
 
 #[tokio::test]
+async fn a_batch_that_lingers_hears_that_its_client_was_shut_down() {
+    let cluster = Cluster::start(&["a"], &[("T", 1)]).await;
+    let client = client(&cluster).await;
+    let hours = Gather { linger: Duration::from_secs(3600), when_idle: false, ..Gather::default() };
+    let producer = client.producer_with(gathering(hours)).await.unwrap();
+    let mut waiting = Box::pin(producer.send(Message::new("T", "waits for its like")));
+    assert!(poll!(waiting.as_mut()).is_pending());
+    client.shutdown().await;
+    for send in [waiting, Box::pin(producer.send(Message::new("T", "too late")))] {
+        let sent = tokio::time::timeout(SOON, send).await.unwrap();
+        assert!(matches!(sent, Err(ClientError::ShutDown)), "{sent:?}");
+    }
+    assert_eq!(cluster.count("a", BATCH), 0);
+}
+
+#[tokio::test]
+async fn a_batch_is_tried_again_at_another_broker() {
+    let cluster = Cluster::start(&["a", "b"], &[("T", 1)]).await;
+    let client = client(&cluster).await;
+    let producer = client.producer_with(gathering(Gather::default())).await.unwrap();
+    for n in 0..2 {
+        producer.send(Message::new("T", format!("makes a connection known: {n}"))).await.unwrap();
+    }
+    for fault in [Fault::Refuse(14), Fault::Headless, Fault::Close] {
+        let before = cluster.count("a", BATCH);
+        cluster.fault("a", BATCH, Some(fault));
+        while cluster.count("a", BATCH) == before {
+            for receipt in join_all((0..20).map(|_| producer.send(Message::new("T", "x")))).await {
+                assert_eq!(&*receipt.unwrap().queue.broker, "b");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_compression_is_understood_by_our_broker_and_consumer() {
     let cluster = embed::Cluster::start().await.unwrap();
     let client = cluster.client().await.unwrap();
