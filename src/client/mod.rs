@@ -98,7 +98,8 @@ mod routes;
 mod trace;
 
 pub use self::consume::backlog::FlowLimits;
-pub use self::consume::desk::{Delivery, Listener, Outcome, ToActor};
+pub use self::consume::desk::returns::Outcome;
+pub use self::consume::desk::{Delivery, Listener, ToActor};
 pub use self::consume::pull_consumer::PullConsumer;
 pub use self::consume::pull_options::PullOptions;
 pub use self::consume::push_consumer::{PushConsumer, PushConsumerBuilder};

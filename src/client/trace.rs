@@ -12,7 +12,8 @@ use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::consume::desk::{Listener, Outcome};
+use super::consume::desk::Listener;
+use super::consume::desk::returns::Outcome;
 use super::consume::received::ReceivedMessage;
 use super::error::ClientError;
 use super::hub::Hub;

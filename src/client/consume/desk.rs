@@ -3,10 +3,11 @@
 //! Workers run on the runtime that started the consumer, so a listener that blocks holds up that runtime and never the
 //! client's own thread. What a listener panics over or gives back counts as not consumed.
 
+pub(in crate::client) mod returns;
+
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
+use self::returns::{Outcome, Returns};
 use super::received::ReceivedMessage;
 
 /// What becomes of messages that a listener had for too long: RocketMQ's level.
@@ -27,33 +29,6 @@ const OVERDUE: Outcome = Outcome::LaterAt(3);
 const AT_ONCE_MAX: usize = 32;
 /// How long a worker keeps to itself what it has done, while it goes on.
 const TELLS_WITHIN: Duration = Duration::from_millis(5);
-
-/// What became of messages that a listener got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, MessageResponse)]
-pub enum Outcome {
-    /// Done; the group does not see them again.
-    Consumed,
-    /// Not now: the broker delivers them to the group again, later each time, and makes dead letters of them in the end. In
-    /// order, they come again in place after [`Retry::suspend`](crate::client::Retry::suspend).
-    Later,
-    /// The same after the delay of this level, whichever time it is; 0 is as [`Outcome::Later`]. In order, the level is not
-    /// looked at.
-    LaterAt(u8),
-    /// Never: they are dead letters of the group at once.
-    GiveUp,
-}
-
-impl Outcome {
-    /// The delay level to hand messages back with; `None` when they are consumed.
-    pub(in crate::client) fn level(self) -> Option<i32> {
-        match self {
-            Self::Consumed => None,
-            Self::Later => Some(0),
-            Self::LaterAt(level) => Some(i32::from(level)),
-            Self::GiveUp => Some(-1),
-        }
-    }
-}
 
 /// Takes messages. An async function or closure from a batch to an [`Outcome`] is one.
 pub trait Listener: Send + Sync + 'static {
@@ -119,58 +94,6 @@ impl Listener for ToActor {
                 tracing::warn!(%error, "the listening actor did not take a delivery");
                 Outcome::Later
             }
-        }
-    }
-}
-
-/// To a queue's reader: look into its [`Returns`].
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::client) struct Returned;
-
-/// Where workers put what was done with one queue's messages. One notice tells of many.
-pub(in crate::client) struct Returns {
-    /// The queue went to another member: nobody needs to consume what still waits.
-    closed: AtomicBool,
-    finished: Mutex<Vec<(Vec<ReceivedMessage>, Outcome)>>,
-    reader: Recipient<Returned>,
-    /// Calls of the listener, and how long they took, in µs, since somebody asked.
-    calls: AtomicU64,
-    calls_us: AtomicU64,
-}
-
-impl Returns {
-    pub(in crate::client) fn new(reader: Recipient<Returned>) -> Self {
-        let (calls, calls_us) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { closed: AtomicBool::new(false), finished: Mutex::default(), reader, calls, calls_us }
-    }
-
-    /// Calls of the listener since this was last asked, and how long they took together.
-    pub(in crate::client) fn took(&self) -> (u64, Duration) {
-        let micros = self.calls_us.swap(0, Ordering::Relaxed);
-        (self.calls.swap(0, Ordering::Relaxed), Duration::from_micros(micros))
-    }
-
-    fn note_call(&self, took: Duration) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        self.calls_us.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
-    }
-
-    pub(in crate::client) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-    }
-
-    pub(in crate::client) fn take(&self) -> Vec<(Vec<ReceivedMessage>, Outcome)> {
-        std::mem::take(&mut *lock(&self.finished))
-    }
-
-    fn put(&self, mut batches: Vec<(Vec<ReceivedMessage>, Outcome)>) {
-        let mut finished = lock(&self.finished);
-        let first = finished.is_empty();
-        finished.append(&mut batches);
-        drop(finished);
-        if first {
-            self.reader.do_send(Returned);
         }
     }
 }
@@ -330,7 +253,7 @@ async fn work<L: Listener>(desk: Arc<Desk>, listener: Arc<L>, worker: usize) {
         let mut taken = desk.take();
         let mut done = Done { returns: None, batches: Vec::new(), since: Instant::now() };
         while let Some(Work { batch, returns }) = taken.pop_front() {
-            if returns.closed.load(Ordering::Acquire) {
+            if returns.is_closed() {
                 continue;
             }
             let held_up = || {

@@ -17,6 +17,7 @@ use super::push_options::{MessageModel, PushOptions, StartFrom};
 use super::queue_locks::QueueLocks;
 use super::queue_reader::Flow;
 use super::sharer::{Listening, Order, Readers, Sharer};
+use super::shares::asked::Standings;
 use super::shares::{Finish, Holdings, Positions, Shares, Want, Wanted};
 use super::subscription::{Filter, Subscription};
 use super::survey::agree;
@@ -315,6 +316,8 @@ impl PushConsumer {
     /// # Errors
     /// When the client was shut down or a broker does not tell its queues' ends.
     pub async fn lag(&self) -> Result<Option<i64>, ClientError> {
+        // Each queue's reader looks into what listeners did, before it tells how it stands.
+        self.shares.send(Standings).await.map_err(|_| ClientError::ShutDown)?;
         let positions = self.shares.send(Positions).await.map_err(|_| ClientError::ShutDown)?;
         let Some(positions) = positions else {
             return Ok(None);

@@ -11,6 +11,7 @@
 mod asked;
 mod figures;
 mod in_order;
+mod listening;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -25,8 +26,7 @@ pub(in crate::client) use self::figures::Figures;
 use self::in_order::InOrder;
 use super::backlog::Backlog;
 use super::beginning::Beginning;
-use super::desk::{Returned, Returns};
-use super::handing_back::GivenBack;
+use super::desk::returns::{Returned, Returns};
 use super::pull::{Pull, Pulled};
 use super::received::ReceivedMessage;
 use super::sharer::{Listening, Order};
@@ -98,6 +98,8 @@ pub(in crate::client) struct QueueReader {
     broker_id: i64,
     pulling: bool,
     suspended: bool,
+    /// It will look by itself into what listeners did.
+    will_look: bool,
     /// Batches on their way back to a broker.
     giving_back: usize,
     /// `None`: listeners may have several batches at once.
@@ -107,15 +109,6 @@ pub(in crate::client) struct QueueReader {
     /// Who waits for our end.
     closing: Vec<oneshot::Sender<()>>,
     figures: Figures,
-}
-
-/// From the task that gave messages back.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Back {
-    given: GivenBack,
-    /// When they were read.
-    epoch: u64,
 }
 
 impl QueueReader {
@@ -134,6 +127,7 @@ impl QueueReader {
                 broker_id: MASTER,
                 pulling: false,
                 suspended: false,
+                will_look: false,
                 giving_back: 0,
                 in_order,
                 epoch: 0,
@@ -182,7 +176,13 @@ impl QueueReader {
         let Some(backlog) = &self.backlog else {
             return;
         };
-        if self.pulling || self.suspended || backlog.is_full(&self.reading.listening.options.flow) {
+        if self.pulling || self.suspended {
+            return;
+        }
+        if backlog.is_full(&self.reading.listening.options.flow) {
+            if self.returns.wait() {
+                ctx.notify(Returned);
+            }
             return;
         }
         self.pulling = true;
@@ -217,6 +217,7 @@ impl QueueReader {
     }
 
     fn take(&mut self, pulled: Pulled, ctx: &mut Context<Self>) {
+        self.look(ctx);
         let Some(backlog) = &mut self.backlog else {
             return;
         };
@@ -237,12 +238,8 @@ impl QueueReader {
                 in_order.bring(messages);
                 self.next_turn(ctx);
             }
-            None => self.hand_out(messages),
+            None => self.hand_out(messages, ctx),
         }
-    }
-
-    fn hand_out(&self, messages: Vec<ReceivedMessage>) {
-        self.reading.listening.desk.put(messages, self.reading.listening.options.consume_batch, &self.returns);
     }
 
     fn failed(&mut self, error: &ClientError, ctx: &mut Context<Self>) {
@@ -256,72 +253,11 @@ impl QueueReader {
         ctx.run_later(wait, Self::pull);
     }
 
-    fn finish(&mut self, batch: &[ReceivedMessage]) {
-        if let Some(backlog) = &mut self.backlog {
-            batch.iter().for_each(|message| backlog.finish(message.queue_offset));
-        }
-    }
-
-    fn collect(&mut self, ctx: &mut Context<Self>) {
-        let (calls, time) = self.returns.took();
-        self.figures.took(calls, time);
-        for (batch, outcome) in self.returns.take() {
-            self.figures.finished(batch.len(), outcome.level().is_none());
-            if self.in_order.as_ref().is_some_and(|in_order| !in_order.counts(self.epoch)) {
-                self.listener_is_free();
-                continue;
-            }
-            match outcome.level() {
-                None => self.finish(&batch),
-                Some(_) if self.in_order.is_some() => {
-                    self.put_off(batch, outcome, ctx);
-                    continue;
-                }
-                Some(_) if self.reading.listening.options.broadcasts() => {
-                    // There is no group that could take them over: RocketMQ's rule.
-                    tracing::warn!(queue = %self.reading.queue, messages = batch.len(), "given back while broadcasting: dropped");
-                    self.finish(&batch);
-                }
-                Some(level) => self.give_back(batch, level, ctx),
-            }
-            self.listener_is_free();
-        }
-        self.go_on(ctx);
-    }
-
     fn go_on(&mut self, ctx: &mut Context<Self>) {
         self.publish();
         self.next_turn(ctx);
         self.pull(ctx);
         self.end_if_done(ctx);
-    }
-
-    fn give_back(&mut self, batch: Vec<ReceivedMessage>, level: i32, ctx: &Context<Self>) {
-        self.giving_back += 1;
-        let (way_back, me, epoch) = (Arc::clone(&self.reading.listening.way_back), ctx.address(), self.epoch);
-        // Not a future of the actor: a wake would poll all that are under way.
-        drop(actix::spawn(async move { me.do_send(Back { given: way_back.hand_back(batch, level).await, epoch }) }));
-    }
-
-    fn given_back(&mut self, Back { given: GivenBack { taken, left }, epoch }: Back, ctx: &mut Context<Self>) {
-        self.giving_back -= 1;
-        if self.epoch != epoch {
-            // The same offsets may have been read again: these are not those.
-            self.listener_is_free();
-            return self.go_on(ctx);
-        }
-        self.finish(&taken);
-        if self.in_order.is_some() {
-            self.rest(left, ctx);
-        } else if !left.is_empty() {
-            let wait = self.reading.listening.options.retry.delay;
-            ctx.run_later(wait, move |reader, _| {
-                if reader.epoch == epoch {
-                    reader.hand_out(again(left));
-                }
-            });
-        }
-        self.go_on(ctx);
     }
 
     /// Ends when nothing is under way that may still move our progress.
@@ -338,11 +274,6 @@ impl QueueReader {
     }
 }
 
-fn again(mut batch: Vec<ReceivedMessage>) -> Vec<ReceivedMessage> {
-    batch.iter_mut().for_each(|message| message.reconsume_times = message.reconsume_times.saturating_add(1));
-    batch
-}
-
 impl Actor for QueueReader {
     type Context = Context<Self>;
 
@@ -352,22 +283,6 @@ impl Actor for QueueReader {
         } else {
             ctx.run_later(self.reading.beginning.grace, Self::begin);
         }
-    }
-}
-
-impl Handler<Back> for QueueReader {
-    type Result = ();
-
-    fn handle(&mut self, back: Back, ctx: &mut Context<Self>) {
-        self.given_back(back, ctx);
-    }
-}
-
-impl Handler<Returned> for QueueReader {
-    type Result = ();
-
-    fn handle(&mut self, _: Returned, ctx: &mut Context<Self>) {
-        self.collect(ctx);
     }
 }
 

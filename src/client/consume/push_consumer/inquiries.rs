@@ -14,7 +14,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::Call;
-use crate::client::consume::desk::{Listener, Outcome};
+use crate::client::consume::desk::Listener;
+use crate::client::consume::desk::returns::Outcome;
 use crate::client::consume::push_options::PushOptions;
 use crate::client::consume::received::{self, ReceivedMessage};
 use crate::client::consume::shares::asked::{ResetTo, Standing, Standings};

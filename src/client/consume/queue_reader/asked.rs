@@ -6,7 +6,7 @@ use actix::prelude::*;
 
 use super::QueueReader;
 use crate::client::consume::backlog::Backlog;
-use crate::client::consume::desk::Returns;
+use crate::client::consume::desk::returns::Returns;
 use crate::client::consume::queue_reader::figures::Figures;
 use crate::protocol::body::running::ProcessQueueInfo;
 
@@ -25,7 +25,9 @@ pub(in crate::client) struct Seek(pub(in crate::client) i64);
 impl Handler<Look> for QueueReader {
     type Result = MessageResult<Look>;
 
-    fn handle(&mut self, _: Look, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, _: Look, ctx: &mut Context<Self>) -> Self::Result {
+        self.look(ctx);
+        self.publish();
         let mut info = ProcessQueueInfo {
             last_pull_timestamp: self.figures.last_pull_ms,
             last_consume_timestamp: self.figures.last_consume_ms,

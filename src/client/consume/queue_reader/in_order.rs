@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::{AFTER_ERROR, QueueReader, again};
-use crate::client::consume::desk::Outcome;
+use super::listening::{Back, again};
+use super::{AFTER_ERROR, QueueReader};
+use crate::client::consume::desk::returns::Outcome;
 use crate::client::consume::queue_locks::{Lease, QueueLocks, Renewed, Take};
 use crate::client::consume::received::ReceivedMessage;
 
@@ -149,7 +150,7 @@ impl QueueReader {
         let batch: Vec<_> = in_order.waiting.drain(..count).collect();
         in_order.turn = Turn::Listener;
         in_order.handed = self.epoch;
-        self.hand_out(batch);
+        self.hand_out(batch, ctx);
     }
 
     pub(super) fn listener_is_free(&mut self) {
@@ -190,7 +191,7 @@ impl QueueReader {
             let mut given = way_back.give_up(over).await;
             given.left.extend(rest);
             given.left.sort_by_key(|message| message.queue_offset);
-            me.do_send(super::Back { given, epoch });
+            me.do_send(Back { given, epoch });
         }));
     }
 

@@ -1,5 +1,7 @@
 //! What administrators want of a consumer's queues: to know how each stands, and to go on elsewhere.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 use futures_util::future::join_all;
 
@@ -32,14 +34,14 @@ impl Handler<Standings> for Shares {
     fn handle(&mut self, _: Standings, _: &mut Context<Self>) -> Self::Result {
         let looks = self.held.iter().map(|(queue, held)| {
             let (queue, look) = (queue.clone(), held.reader.as_ref().map(|reader| reader.send(Look)));
-            let commit_offset = held.progress.committable().unwrap_or(-1);
+            let progress = Arc::clone(&held.progress);
             async move {
                 let (mut info, figures) = match look {
                     // A reader that ended meanwhile has nothing to tell any more.
                     Some(look) => look.await.unwrap_or_default(),
                     None => Default::default(),
                 };
-                info.commit_offset = commit_offset;
+                info.commit_offset = progress.committable().unwrap_or(-1);
                 Standing { queue, info, figures }
             }
         });
