@@ -13,6 +13,9 @@ use bytes::{Buf, Bytes};
 use super::socket::Socket;
 use super::{Session, Stage};
 
+/// Turns of a session in which others can answer it: the writer's news goes to the queues' host, from there to a queue, and comes
+/// back as the answer to a pull that waited.
+const COMPANY_TURNS: u8 = 3;
 /// Pieces that one system call takes.
 const SLICES_MAX: usize = 64;
 
@@ -22,6 +25,8 @@ pub(super) struct Outbox {
     waiting: VecDeque<Bytes>,
     waiting_bytes: usize,
     sent_at: Option<Instant>,
+    /// So many turns pass before what waits is sent.
+    turns: u8,
     /// Of the task that sends when the socket takes more.
     waker: Option<Waker>,
 }
@@ -80,6 +85,20 @@ impl Outbox {
         }
         pieces.into_iter().filter(|piece| !piece.is_empty()).for_each(|piece| self.keep(piece));
         self.wake_if(true);
+    }
+
+    /// The same, but what follows within the next turns leaves with it.
+    pub(super) fn put_for_company(&mut self, piece: Bytes) {
+        if self.waiting.is_empty() {
+            self.turns = COMPANY_TURNS;
+        }
+        self.put([piece]);
+    }
+
+    /// Whether this turn is one that passes before anything is sent.
+    fn lets_pass(&mut self) -> bool {
+        self.turns = self.turns.saturating_sub(1);
+        self.turns > 0
     }
 
     /// Wakes the task that sends, if there is something to send.
@@ -165,6 +184,10 @@ impl ActorFuture<Session> for Draining {
         ctx: &mut Context<Session>,
         task: &mut Wakeful<'_>,
     ) -> Poll<()> {
+        if session.outbox.lets_pass() && session.stage != Stage::Closing {
+            task.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         while (session.outbox.waiting_bytes > 0 || self.socket.holds_back()) && session.stage != Stage::Closing {
             match self.socket.poll_write_ready(task) {
                 Poll::Pending => return Poll::Pending,

@@ -171,7 +171,14 @@ impl Session {
                 self.write_send_answer(call, puts, (batch, refusal.as_ref()), &mut out);
             }
         }
-        if !out.is_empty() {
+        if out.is_empty() {
+            return;
+        }
+        if self.credit.pulls > 0 {
+            // A peer that sends and consumes over one connection is woken once for both.
+            self.outbox.put_for_company(out.into());
+            self.check_outbox();
+        } else {
             self.send(&out, &[], now);
         }
     }
