@@ -28,6 +28,12 @@ impl Lead {
         }
     }
 
+    /// It was due, but more are still joining: it yields once more.
+    pub fn again(&mut self, cx: &Context<'_>) {
+        *self = Lead::Acts;
+        cx.waker().wake_by_ref();
+    }
+
     /// Whether it has not acted yet: for whoever is dropped.
     #[must_use]
     pub fn is_left(self) -> bool {

@@ -60,6 +60,11 @@ pub(super) enum Told {
 }
 
 impl Askers {
+    /// How many wait, or have not fetched their answers.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
     /// An opaque that nobody who waits has.
     pub(super) fn free_opaque(&mut self) -> i32 {
         if self.count * 2 >= self.ring.len() {
@@ -246,7 +251,7 @@ mod tests {
             assert_eq!(fetch(&mut askers, *opaque), Poll::Ready(Some(*opaque)));
             assert_eq!(fetch(&mut askers, *opaque), Poll::Ready(None));
         }
-        assert_eq!(askers.count, 0);
+        assert_eq!(askers.count(), 0);
         assert!(askers.ring.len() <= 2048);
     }
 
@@ -277,7 +282,7 @@ mod tests {
         assert_eq!((told.len(), first), (1, Some(next)));
         assert_eq!(fetch(&mut askers, 0), Poll::Ready(None));
         assert_eq!(fetch(&mut askers, 2), Poll::Ready(Some(7)));
-        assert_eq!((askers.end().len(), askers.count), (1, 0));
+        assert_eq!((askers.end().len(), askers.count()), (1, 0));
         assert_eq!(fetch(&mut askers, 1), Poll::Ready(None));
     }
 

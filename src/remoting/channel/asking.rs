@@ -9,7 +9,7 @@ use tokio::sync::{SemaphorePermit, TryAcquireError};
 use tokio::time::{Instant, timeout_at};
 
 use super::askers::{Ear, Word};
-use super::outbound::Duty;
+use super::outbound::{Duty, Group, Joined};
 use super::shared::{Reply, Shared};
 use crate::remoting::error::ChannelError;
 use crate::remoting::lead::Lead;
@@ -55,6 +55,8 @@ pub struct UnderWay<'a> {
     settled: bool,
     /// Whether it writes for all who queue after it.
     lead: Lead,
+    /// Those for whom it writes.
+    group: Group,
     /// Given back when the answer is there.
     _turn: SemaphorePermit<'a>,
 }
@@ -64,7 +66,11 @@ impl Future for UnderWay<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.lead.is_due(cx) {
-            self.shared.flush();
+            match self.shared.look_at(&mut self.group) {
+                Joined::Still => self.lead.again(cx),
+                Joined::NoMore => self.shared.flush(),
+                Joined::Left => {}
+            }
         }
         let mut old = Ear::None;
         let fetched = self.shared.state().askers.fetch(self.opaque, cx, &mut old);
@@ -166,8 +172,9 @@ impl Shared {
             return Ok(None);
         };
         let (code, wait) = (question.code, question.patience.whole);
+        let group = if let Duty::Lead { group, .. } = duty { group } else { Group::default() };
         let lead = self.take_up(duty);
-        Ok(Some(UnderWay { shared: self, code, opaque, wait, settled: false, lead, _turn: turn }))
+        Ok(Some(UnderWay { shared: self, code, opaque, wait, settled: false, lead, group, _turn: turn }))
     }
 
     /// Queues the question, unless there is no turn or no room, and leaves `word` for its answer; whether it did.
@@ -212,9 +219,9 @@ impl Shared {
         let (opaque, gives_up) = (state.askers.free_opaque(), question.patience.until);
         let idle = state.outbound.is_idle();
         state.append(question.code, (opaque, 0), question.header, question.body)?;
-        let came_together = state.came_together;
-        let duty = if idle { state.outbound.duty(came_together) } else { Duty::Nothing };
         state.askers.add(opaque, gives_up, ear);
+        let (came_together, waiting) = (state.came_together, state.askers.count());
+        let duty = if idle { state.outbound.duty(came_together) } else { state.outbound.duty_of_next(waiting) };
         let sooner = state.first_gives_up.is_none_or(|first| gives_up < first);
         if sooner {
             state.first_gives_up = Some(gives_up);
@@ -237,7 +244,7 @@ impl Shared {
                 self.flush();
                 Lead::No
             }
-            Duty::Lead { watch } => {
+            Duty::Lead { watch, .. } => {
                 if watch {
                     self.led.notify_one();
                 }

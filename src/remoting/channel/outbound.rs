@@ -2,8 +2,10 @@
 //!
 //! To wake the channel's task for each request would cost more than the request, so whoever queues writes, too. Where many
 //! answers come together, many requests follow: then the first that finds nothing queued leads. Its future yields once, in
-//! which others of the same turn queue theirs, and writes for all. The task writes what the socket did not take at once, what
-//! travels over TLS, and what a leader left that nobody polls any more, for which it watches.
+//! which others of the same turn queue theirs, and writes for all when no more come. Where many are under way, whoever
+//! completes half of them writes what is there, so that the peer works on one half while the other is made. The task writes
+//! what the socket did not take at once, what travels over TLS, and what a leader left that nobody polls any more, for which it
+//! watches.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use super::shared::Shared;
 
 /// Answers that come in one read from which on a request waits for its like.
 const TOGETHER_MIN: usize = 4;
+/// From so many requests on, half of those under way leave before the rest.
+const HALF_MIN: usize = 32;
 /// How often one that does not own the socket writes what others queued meanwhile, before the task goes on.
 const ROUNDS_MAX: usize = 4;
 /// How long bytes may wait for a leader, at least; at most twice as long.
@@ -27,6 +31,8 @@ const KEPT_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Outbound {
     queued: Vec<u8>,
+    /// Those of a leader, among them.
+    group: Group,
     /// What the socket did not take at once; the task writes it before anything else leaves.
     rest: Vec<u8>,
     /// Empty, with room.
@@ -40,6 +46,30 @@ pub(super) struct Outbound {
     watched: bool,
 }
 
+/// Requests that leave together: a leader's and those that were queued behind it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Group {
+    number: u64,
+    /// 0 where nobody leads.
+    requests: usize,
+}
+
+/// What became of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joined {
+    /// It has grown.
+    Still,
+    NoMore,
+    /// Somebody else has written it.
+    Left,
+}
+
+impl Group {
+    fn leaves(&mut self) {
+        *self = Group { number: self.number + 1, requests: 0 };
+    }
+}
+
 /// What is to be done by whoever queued bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Duty {
@@ -50,7 +80,7 @@ pub(super) enum Duty {
     /// Write.
     Flush,
     /// Yield, then write; where `watch` is set, nobody watches yet.
-    Lead { watch: bool },
+    Lead { watch: bool, group: Group },
 }
 
 /// What the task is to do.
@@ -64,7 +94,7 @@ pub(super) enum Task {
 impl Outbound {
     pub(super) fn new(socket: Option<Arc<OwnedWriteHalf>>) -> Self {
         let (queued, rest, spare) = (Vec::new(), Vec::new(), Vec::new());
-        Self { queued, rest, spare, writing: false, socket, led: false, watched: false }
+        Self { queued, group: Group::default(), rest, spare, writing: false, socket, led: false, watched: false }
     }
 
     /// To append to.
@@ -90,7 +120,18 @@ impl Outbound {
             return Duty::Flush;
         }
         self.led = true;
-        Duty::Lead { watch: !std::mem::replace(&mut self.watched, true) }
+        self.group.requests = 1;
+        Duty::Lead { watch: !std::mem::replace(&mut self.watched, true), group: self.group }
+    }
+
+    /// For who queued a request behind others, of so many that are under way.
+    pub(super) fn duty_of_next(&mut self, under_way: usize) -> Duty {
+        if self.group.requests == 0 {
+            return Duty::Nothing;
+        }
+        self.group.requests += 1;
+        let half = self.group.requests >= HALF_MIN && self.group.requests * 2 >= under_way;
+        if half { Duty::Flush } else { Duty::Nothing }
     }
 
     /// Takes what is queued, if there is and nobody writes.
@@ -100,6 +141,7 @@ impl Outbound {
         }
         let socket = self.socket.clone()?;
         self.writing = true;
+        self.group.leaves();
         let spare = std::mem::take(&mut self.spare);
         Some((socket, std::mem::replace(&mut self.queued, spare)))
     }
@@ -132,9 +174,21 @@ impl Shared {
                 break;
             }
             std::mem::swap(&mut out.queued, &mut leaving);
+            out.group.leaves();
         }
         self.wrote();
         self.work.notify_one();
+    }
+
+    /// For a leader: what became of its group since it last looked.
+    pub(super) fn look_at(&self, known: &mut Group) -> Joined {
+        let now = self.state().outbound.group;
+        let before = std::mem::replace(known, now);
+        match () {
+            () if now.number != before.number => Joined::Left,
+            () if now.requests > before.requests => Joined::Still,
+            () => Joined::NoMore,
+        }
     }
 
     fn wrote(&self) {
@@ -156,6 +210,7 @@ impl Shared {
         }
         std::mem::swap(next, leaving);
         out.writing = true;
+        out.group.leaves();
         Task::Write
     }
 

@@ -17,6 +17,9 @@ use crate::protocol::fields::FieldError;
 use crate::protocol::frame::{self, Codec, Ext, FLAG_ONEWAY, FLAG_RESPONSE, FRAME_BYTES_MAX, NewHead};
 use crate::remoting::error::ChannelError;
 
+/// Answers that are handed out under one lock: whoever is woken by the first of them asks again, and should not find it taken.
+const SETTLED_AT_ONCE: usize = 16;
+
 /// An answer, whatever its code.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
@@ -179,16 +182,18 @@ impl Shared {
 
     /// Hands answers to their askers, if those still wait.
     pub(super) fn settle(&self, replies: &mut Vec<(i32, Reply)>) {
-        if replies.is_empty() {
-            return;
+        let came_together = replies.len();
+        let mut told = Vec::with_capacity(came_together.min(SETTLED_AT_ONCE));
+        let mut replies = replies.drain(..);
+        while replies.len() > 0 {
+            let mut state = self.state();
+            state.came_together = came_together;
+            let some = replies.by_ref().take(SETTLED_AT_ONCE);
+            told.extend(some.filter_map(|(opaque, reply)| state.askers.settle(opaque, reply)));
+            // Who is woken may want the lock.
+            drop(state);
+            told.drain(..).for_each(Told::go);
         }
-        let mut told = Vec::with_capacity(replies.len());
-        let mut state = self.state();
-        state.came_together = replies.len();
-        told.extend(replies.drain(..).filter_map(|(opaque, reply)| state.askers.settle(opaque, reply)));
-        // Who is woken may want the lock.
-        drop(state);
-        told.into_iter().for_each(Told::go);
     }
 
     /// Sends away those who waited long enough; when the next has.

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use futures_util::future::join_all;
+use futures_util::poll;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -354,6 +355,88 @@ async fn a_leader_that_is_dropped_writes_for_all() {
         peer.answer(&seen).await;
     }
     assert_eq!(&follower.await.unwrap().body[..], b"follower");
+}
+
+#[tokio::test]
+async fn a_leader_waits_as_long_as_others_join() {
+    let (channel, mut peer) = pair().await;
+    answer_many_together(&channel, &mut peer).await;
+    let begin = |body| channel.begin(10, &(), body, Patience::of(LONG)).unwrap().unwrap();
+    let mut leader = begin(b"leader");
+    assert!(poll!(&mut leader).is_pending());
+    let first = begin(b"first");
+    assert!(poll!(&mut leader).is_pending() && waiting_bytes(&channel) > 0, "one has joined");
+    assert!(poll!(&mut leader).is_pending() && waiting_bytes(&channel) == 0, "nobody has joined since");
+    let mut next = begin(b"next");
+    assert!(poll!(&mut leader).is_pending() && waiting_bytes(&channel) > 0, "those are not its own");
+    assert!(poll!(&mut next).is_pending() && poll!(&mut next).is_pending() && waiting_bytes(&channel) == 0);
+    let answering = async {
+        for _ in 0..3 {
+            let seen = peer.next().await.unwrap();
+            peer.answer(&seen).await;
+        }
+    };
+    let (replies, ()) = tokio::join!(join_all([leader, first, next]), answering);
+    assert!(replies.iter().zip(["leader", "first", "next"]).all(|(reply, body)| reply.as_ref().unwrap().body == body));
+}
+
+#[tokio::test]
+async fn half_of_those_under_way_leave_before_the_rest() {
+    let (channel, mut peer) = pair().await;
+    answer_many_together(&channel, &mut peer).await;
+    let begin = || channel.begin(10, &(), b"x", Patience::of(LONG)).unwrap().unwrap();
+    let mut under_way: Vec<_> = (0..31).map(|_| begin()).collect();
+    assert!(waiting_bytes(&channel) > 0, "too few for two halves");
+    under_way.push(begin());
+    assert_eq!(waiting_bytes(&channel), 0);
+    under_way.extend((0..31).map(|_| begin()));
+    assert!(waiting_bytes(&channel) > 0, "less than half of all");
+    under_way.push(begin());
+    assert_eq!(waiting_bytes(&channel), 0);
+    let answering = async {
+        for _ in 0..64 {
+            let seen = peer.next().await.unwrap();
+            peer.answer(&seen).await;
+        }
+    };
+    let (replies, ()) = tokio::join!(join_all(under_way), answering);
+    assert!(replies.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn who_leaves_word_hears_once_of_an_answer_of_silence_and_of_the_end() {
+    let (channel, mut peer) = pair().await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let ask = |wait| {
+        let tell = tell.clone();
+        let word = move |reply: Result<Reply, ChannelError>| tell.send(reply.map(|reply| reply.body)).unwrap();
+        assert!(channel.begin_and_tell(10, &(), b"x", Patience::of(wait), word).unwrap());
+    };
+    ask(LONG);
+    let seen = peer.next().await.unwrap();
+    peer.answer(&seen).await;
+    assert_eq!(told.recv().await.unwrap().unwrap(), "x");
+    ask(Duration::from_millis(20));
+    assert!(matches!(told.recv().await.unwrap(), Err(ChannelError::Timeout { code: 10, .. })));
+    ask(LONG);
+    drop(peer);
+    assert!(matches!(told.recv().await.unwrap(), Err(ChannelError::Lost { .. })));
+    assert!(channel.begin_and_tell(10, &(), b"x", Patience::of(LONG), |_| panic!("it never left")).is_err());
+    assert!(told.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn who_leaves_word_takes_a_turn_and_gives_it_back() {
+    let (channel, mut peer) = pair_with(ChannelOptions { requests_max: 1, ..Default::default() }).await;
+    for _ in 0..3 {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let word = move |reply: Result<Reply, ChannelError>| tell.send(reply.is_ok()).unwrap();
+        assert!(channel.begin_and_tell(10, &(), b"x", Patience::of(LONG), word).unwrap());
+        assert!(!channel.begin_and_tell(10, &(), b"x", Patience::of(LONG), |_| panic!("no turn")).unwrap());
+        let seen = peer.next().await.unwrap();
+        peer.answer(&seen).await;
+        assert!(told.await.unwrap());
+    }
 }
 
 #[tokio::test]
