@@ -155,10 +155,15 @@ impl Askers {
         (told, next)
     }
 
-    /// Nobody waits any more.
+    /// No more answers come. Those that are there can still be fetched.
     pub(super) fn end(&mut self) -> Vec<Told> {
-        self.count = 0;
-        std::mem::take(&mut self.ring).into_iter().flatten().filter_map(Asker::unheard).collect()
+        let unheard = self.ring.iter_mut().filter_map(|place| {
+            let waits = |asker: &mut Asker| !matches!(asker.ear, Ear::Answer(_));
+            place.take_if(waits)
+        });
+        let told: Vec<_> = unheard.map(Asker::unheard).collect();
+        self.count -= told.len();
+        told.into_iter().flatten().collect()
     }
 
     fn place(&mut self, opaque: i32) -> Option<&mut Option<Asker>> {
@@ -281,9 +286,10 @@ mod tests {
         let (told, first) = askers.give_up(now);
         assert_eq!((told.len(), first), (1, Some(next)));
         assert_eq!(fetch(&mut askers, 0), Poll::Ready(None));
-        assert_eq!(fetch(&mut askers, 2), Poll::Ready(Some(7)));
-        assert_eq!((askers.end().len(), askers.count()), (1, 0));
+        assert_eq!((askers.end().len(), askers.count()), (1, 1));
         assert_eq!(fetch(&mut askers, 1), Poll::Ready(None));
+        assert_eq!(fetch(&mut askers, 2), Poll::Ready(Some(7)), "what came before the end is there after it");
+        assert_eq!((fetch(&mut askers, 2), askers.count()), (Poll::Ready(None), 0));
     }
 
     #[test]

@@ -358,6 +358,20 @@ async fn a_leader_that_is_dropped_writes_for_all() {
 }
 
 #[tokio::test]
+async fn an_answer_that_came_before_the_end_is_heard_after_it() {
+    let (channel, mut peer) = pair().await;
+    let mut under_way = channel.begin(10, &(), b"x", Patience::of(LONG)).unwrap().unwrap();
+    let other = channel.begin(10, &(), b"y", Patience::of(LONG)).unwrap().unwrap();
+    assert!(poll!(&mut under_way).is_pending());
+    let seen = peer.next().await.unwrap();
+    peer.answer(&seen).await;
+    drop(peer);
+    channel.wait_until_ended().await;
+    assert_eq!(under_way.await.unwrap().body, "x");
+    assert!(matches!(other.await, Err(ChannelError::Lost { .. })));
+}
+
+#[tokio::test]
 async fn a_leader_waits_as_long_as_others_join() {
     let (channel, mut peer) = pair().await;
     answer_many_together(&channel, &mut peer).await;
