@@ -13,8 +13,10 @@ use super::FieldError;
 
 /// Entries of the longest map whose length fits into its first byte.
 const SHORT_MAP_MAX: usize = 15;
+const LONG_MAP_MIN: usize = SHORT_MAP_MAX + 1;
 /// Bytes of the longest text whose length fits into its first byte.
 const SHORT_TEXT_MAX: usize = 31;
+const LONG_TEXT_MIN: usize = SHORT_TEXT_MAX + 1;
 
 /// Appends `header` as a map.
 ///
@@ -44,14 +46,14 @@ pub fn push_nil(out: &mut Vec<u8>) {
 #[inline]
 pub fn push_number(out: &mut Vec<u8>, number: i64) {
     match number {
-        ..-0x8000_0000 => push_wide(out, 0xD3, number.to_be_bytes()),
-        ..-0x8000 => push_wide(out, 0xD2, (number as i32).to_be_bytes()),
-        ..-0x80 => push_wide(out, 0xD1, (number as i16).to_be_bytes()),
-        ..-0x20 => push_wide(out, 0xD0, [number as u8]),
-        ..0x80 => out.push(number as u8),
-        ..0x100 => push_wide(out, 0xCC, [number as u8]),
-        ..0x1_0000 => push_wide(out, 0xCD, (number as u16).to_be_bytes()),
-        ..0x1_0000_0000 => push_wide(out, 0xCE, (number as u32).to_be_bytes()),
+        i64::MIN..-0x8000_0000 => push_wide(out, 0xD3, number.to_be_bytes()),
+        -0x8000_0000..-0x8000 => push_wide(out, 0xD2, (number as i32).to_be_bytes()),
+        -0x8000..-0x80 => push_wide(out, 0xD1, (number as i16).to_be_bytes()),
+        -0x80..-0x20 => push_wide(out, 0xD0, [number as u8]),
+        -0x20..0x80 => out.push(number as u8),
+        0x80..0x100 => push_wide(out, 0xCC, [number as u8]),
+        0x100..0x1_0000 => push_wide(out, 0xCD, (number as u16).to_be_bytes()),
+        0x1_0000..0x1_0000_0000 => push_wide(out, 0xCE, (number as u32).to_be_bytes()),
         _ => push_wide(out, 0xCF, number.to_be_bytes()),
     }
 }
@@ -62,9 +64,9 @@ pub fn push_text(out: &mut Vec<u8>, text: &str) {
     let bytes = text.len();
     out.reserve(5 + bytes);
     match bytes {
-        ..=SHORT_TEXT_MAX => out.push(0xA0 | bytes as u8),
-        ..0x100 => push_wide(out, 0xD9, [bytes as u8]),
-        ..0x1_0000 => push_wide(out, 0xDA, (bytes as u16).to_be_bytes()),
+        0..=SHORT_TEXT_MAX => out.push(0xA0 | bytes as u8),
+        LONG_TEXT_MIN..0x100 => push_wide(out, 0xD9, [bytes as u8]),
+        0x100..0x1_0000 => push_wide(out, 0xDA, (bytes as u16).to_be_bytes()),
         _ => push_wide(out, 0xDB, (bytes as u32).to_be_bytes()),
     }
     out.extend_from_slice(text.as_bytes());
@@ -186,8 +188,8 @@ impl Serializer for Packing<'_> {
     #[inline]
     fn serialize_struct(self, _: &'static str, fields: usize) -> Result<Self, Unusual> {
         match fields {
-            ..=SHORT_MAP_MAX => self.out.push(0x80 | fields as u8),
-            ..0x1_0000 => push_wide(self.out, 0xDE, (fields as u16).to_be_bytes()),
+            0..=SHORT_MAP_MAX => self.out.push(0x80 | fields as u8),
+            LONG_MAP_MIN..0x1_0000 => push_wide(self.out, 0xDE, (fields as u16).to_be_bytes()),
             _ => return Err(Unusual),
         }
         Ok(self)

@@ -36,7 +36,7 @@ struct Trip {
     span: Span,
 }
 
-/// What came of a first try: nothing yet, or what went wrong.
+/// What came of a first try that does not go on by itself: nothing yet, or what went wrong.
 type Begun = (Past, Option<ClientError>);
 
 impl Gatherer {
@@ -47,7 +47,7 @@ impl Gatherer {
         let (gatherer, tells) = (Arc::clone(self), Tells(batch));
         let span = tracing::debug_span!("send", %topic, batch = true, count);
         let trip = Arc::new(Trip { gatherer, topic, kind, parcel, count, deadline, tells, span });
-        if let Err(begun) = trip.begin() {
+        if let Some(begun) = trip.begin() {
             trip.go_on(begun);
         }
     }
@@ -58,19 +58,22 @@ impl Trip {
         self.kind.queue.as_ref().map_or(Target::Any, Target::Queue)
     }
 
-    /// Hands the batch to the network where its queue is known and its broker connected.
-    fn begin(self: &Arc<Self>) -> Result<(), Begun> {
+    /// Hands the batch to the network where its queue is known and its broker connected; `None` when it is on its way.
+    fn begin(self: &Arc<Self>) -> Option<Begun> {
         let _entered = self.span.enter();
         let (courier, parcel, target) = (&self.gatherer.courier, &self.parcel, self.target());
         let failed = |queue: Option<&Arc<MessageQueue>>, error| {
             let broker = queue.map(|queue| Arc::clone(&queue.broker));
             (Past { broker, ..Past::default() }, Some(error))
         };
-        let queue = courier.known_queue(&parcel.topic, &target, self.deadline).map_err(|error| failed(None, error))?;
+        let queue = match courier.known_queue(&parcel.topic, &target, self.deadline) {
+            Ok(queue) => queue,
+            Err(error) => return Some(failed(None, error)),
+        };
         let channel = queue.as_ref().and_then(|queue| courier.core.open_master(&queue.broker));
         let (Some(queue), Some(channel)) = (&queue, &channel) else {
             let broker = queue.as_ref().map(|queue| Arc::clone(&queue.broker));
-            return Err((Past { broker, chosen: queue, trouble: None }, None));
+            return Some((Past { broker, chosen: queue, trouble: None }, None));
         };
         let patience = courier.patience(self.deadline, courier.further_tries(&target));
         let (trip, begun) = (Arc::clone(self), courier.begun());
@@ -87,12 +90,12 @@ impl Trip {
         };
         let label = parcel.label();
         match channel.begin_and_tell(label.code(), &courier.header(&label, queue), &parcel.body, patience, told) {
-            Ok(true) => Ok(()),
+            Ok(true) => None,
             Ok(false) => {
                 let (broker, chosen) = (Some(Arc::clone(&queue.broker)), Some(Arc::clone(queue)));
-                Err((Past { broker, chosen, trouble: None }, None))
+                Some((Past { broker, chosen, trouble: None }, None))
             }
-            Err(error) => Err(failed(Some(queue), error.into())),
+            Err(error) => Some(failed(Some(queue), error.into())),
         }
     }
 
