@@ -193,10 +193,9 @@ impl Shared {
         };
         // Given back when the word is told.
         turn.forget();
-        match duty {
-            // Nobody is left here who could yield.
-            Duty::Flush | Duty::Lead { .. } => self.flush(),
-            Duty::Nothing | Duty::Tell => drop(self.take_up(duty)),
+        // Nobody is left here who could yield.
+        if self.take_up(duty).is_left() {
+            self.flush();
         }
         Ok(true)
     }
