@@ -454,6 +454,27 @@ async fn who_leaves_word_takes_a_turn_and_gives_it_back() {
 }
 
 #[tokio::test]
+async fn whoever_leaves_word_in_a_leaders_place_has_the_next_leader_watched() {
+    let (channel, mut peer) = pair().await;
+    answer_many_together(&channel, &mut peer).await;
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let word = move |reply: Result<Reply, ChannelError>| tell.send(reply.is_ok()).unwrap();
+    assert!(channel.begin_and_tell(10, &(), b"word", Patience::of(LONG), word).unwrap());
+    assert_eq!(waiting_bytes(&channel), 0, "nobody is left who could yield");
+    let leader = channel.begin(10, &(), b"leader", Patience::of(LONG)).unwrap().unwrap();
+    assert!(waiting_bytes(&channel) > 0, "it leads");
+    let (follower, ()) = tokio::join!(channel.request(10, &(), b"follower", LONG), async {
+        for _ in 0..3 {
+            let seen = peer.next().await.unwrap();
+            peer.answer(&seen).await;
+        }
+    });
+    assert_eq!(&follower.unwrap().body[..], b"follower");
+    assert!(told.await.unwrap());
+    assert_eq!(&leader.await.unwrap().body[..], b"leader");
+}
+
+#[tokio::test]
 async fn what_threads_queue_at_once_all_leaves_and_all_is_answered() {
     let (channel, mut peer) = pair().await;
     let threads: Vec<_> = (0..4u8)
