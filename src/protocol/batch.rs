@@ -11,12 +11,25 @@
 //!
 //! Source: RocketMQ's `MessageDecoder.encodeMessage`.
 
+/// Where the body of an entry begins.
+const BODY_AT: usize = 20;
+/// Bytes of an entry beside body and properties.
+pub const ENTRY_BYTES: usize = BODY_AT + 2;
+
 /// One message of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchEntry<'a> {
     pub flag: i32,
     pub body: &'a [u8],
     pub properties: &'a str,
+}
+
+impl BatchEntry<'_> {
+    /// Bytes that it takes in a batch body.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        ENTRY_BYTES + self.body.len() + self.properties.len()
+    }
 }
 
 /// Why a batch body cannot be taken apart.
@@ -49,7 +62,7 @@ impl<'a> Entries<'a> {
         let (body, rest) = entry.get(20..)?.split_at_checked(body_length)?;
         let (length, rest) = rest.split_first_chunk::<2>()?;
         let properties = rest.get(..usize::from(u16::from_be_bytes(*length)))?;
-        if 22 + body.len() + properties.len() != size {
+        if ENTRY_BYTES + body.len() + properties.len() != size {
             return None;
         }
         self.at += size;
@@ -77,11 +90,12 @@ impl<'a> Iterator for Entries<'a> {
 
 /// Appends one entry; the client's half of the batch.
 pub fn push(out: &mut Vec<u8>, entry: &BatchEntry<'_>) {
-    let size = 22 + entry.body.len() + entry.properties.len();
-    out.extend_from_slice(&(size as u32).to_be_bytes());
-    out.extend_from_slice(&[0; 8]);
-    out.extend_from_slice(&entry.flag.to_be_bytes());
-    out.extend_from_slice(&(entry.body.len() as u32).to_be_bytes());
+    let mut head = [0; BODY_AT];
+    head[0..4].copy_from_slice(&(entry.size() as u32).to_be_bytes());
+    head[12..16].copy_from_slice(&entry.flag.to_be_bytes());
+    head[16..20].copy_from_slice(&(entry.body.len() as u32).to_be_bytes());
+    out.reserve(entry.size());
+    out.extend_from_slice(&head);
     out.extend_from_slice(entry.body);
     out.extend_from_slice(&(entry.properties.len() as u16).to_be_bytes());
     out.extend_from_slice(entry.properties.as_bytes());

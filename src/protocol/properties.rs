@@ -4,8 +4,6 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use memchr::memchr;
-
 /// Between a name and its value.
 pub const NAME_END: u8 = 1;
 /// After a value.
@@ -49,21 +47,45 @@ pub const TIMERS: [&str; 3] = ["TIMER_DELAY_SEC", "TIMER_DELAY_MS", "TIMER_DELIV
 
 /// The pairs of `text` in order. A pair without a name, a value or a separator is passed over, as RocketMQ does.
 pub fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    let mut rest = text;
+    let bytes = text.as_bytes();
+    let mut start = 0;
     std::iter::from_fn(move || {
-        while !rest.is_empty() {
-            let end = memchr(PAIR_END, rest.as_bytes()).unwrap_or(rest.len());
-            let (pair, after) = (rest.get(..end).unwrap_or_default(), rest.get(end + 1..).unwrap_or_default());
-            rest = after;
-            if let Some(at) = memchr(NAME_END, pair.as_bytes())
-                && at > 0
-                && at + 1 < pair.len()
-            {
-                return pair.get(..at).zip(pair.get(at + 1..));
+        while start < bytes.len() {
+            let name_start = start;
+            let name_end = next_of([NAME_END, PAIR_END], bytes, name_start);
+            if bytes.get(name_end) != Some(&NAME_END) {
+                start = name_end + 1;
+                continue;
+            }
+            let end = next_of([PAIR_END; 2], bytes, name_end + 1);
+            start = end + 1;
+            if name_end > name_start && end > name_end + 1 {
+                return text.get(name_start..name_end).zip(text.get(name_end + 1..end));
             }
         }
         None
     })
+}
+
+/// Where the next of two bytes lies from `start` on, or the end. Names and values are a few characters long: a search that
+/// has to be set up costs more than these steps of eight.
+#[inline]
+fn next_of(wanted: [u8; 2], bytes: &[u8], start: usize) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    let [a, b] = wanted.map(|byte| u64::from(byte) * ONES);
+    let (eights, rest) = bytes.get(start..).unwrap_or_default().as_chunks::<8>();
+    let mut at = start;
+    for eight in eights {
+        let text = u64::from_le_bytes(*eight);
+        let (a, b) = (text ^ a, text ^ b);
+        // The lowest bit that is set belongs to the first byte that became zero; those above it may be wrong.
+        let found = ((a.wrapping_sub(ONES) & !a) | (b.wrapping_sub(ONES) & !b)) & (ONES << 7);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    at + rest.iter().position(|byte| wanted.contains(byte)).unwrap_or(rest.len())
 }
 
 /// The value of one property.
@@ -222,6 +244,13 @@ mod tests {
         #[test]
         fn any_text_is_read(text: String) {
             let _ = scan(&text);
+        }
+
+        #[test]
+        fn pairs_are_what_lies_between_the_ends(text in "[ab\u{1}\u{2}é]{0,60}") {
+            let split = text.split('\u{2}').filter_map(|pair| pair.split_once('\u{1}'));
+            let whole = split.filter(|(name, value)| !name.is_empty() && !value.is_empty());
+            proptest::prop_assert_eq!(pairs(&text).collect::<Vec<_>>(), whole.collect::<Vec<_>>());
         }
     }
 }

@@ -39,6 +39,8 @@ const SYS_FLAG_AT: usize = 36;
 pub const QUEUE_AT: usize = 12;
 pub const BORN_TIMESTAMP_AT: usize = 40;
 const BORN_HOST_AT: usize = 48;
+/// Bytes before the body when both hosts are IPv6.
+const HEAD_BYTES_MAX: usize = 112;
 /// Where the length of the body lies when both hosts are IPv4.
 const BODY_LENGTH_AT: usize = 84;
 /// Size of a record with IPv4 hosts and nothing in body, topic and properties.
@@ -92,35 +94,46 @@ impl NewRecord<'_> {
         flag
     }
 
+    /// Bytes of the properties.
+    #[must_use]
+    pub fn properties_length(&self) -> usize {
+        self.properties.iter().map(|piece| piece.len()).sum()
+    }
+
+    /// Where in the record the properties begin, behind their length.
+    #[must_use]
+    pub fn properties_at(&self) -> usize {
+        let hosts = [self.born_host, self.store_host].iter().filter(|host| is_v6(host.ip())).count() * 12;
+        let long_topic = usize::from(self.topic.len() > TOPIC_BYTES_V1);
+        RECORD_BYTES_MIN + hosts + long_topic + self.body.len() + self.topic.len()
+    }
+
     /// Bytes that [`NewRecord::encode`] appends.
     #[must_use]
     pub fn size(&self) -> usize {
-        let hosts = [self.born_host, self.store_host].iter().filter(|host| is_v6(host.ip())).count() * 12;
-        let long_topic = usize::from(self.topic.len() > TOPIC_BYTES_V1);
-        let properties: usize = self.properties.iter().map(|piece| piece.len()).sum();
-        RECORD_BYTES_MIN + hosts + long_topic + self.body.len() + self.topic.len() + properties
+        self.properties_at() + self.properties_length()
     }
 
     /// Appends the record and returns its size in bytes.
     pub fn encode(&self, out: &mut Vec<u8>) -> usize {
-        let size = self.size();
-        out.reserve(size);
+        let properties = self.properties_length();
+        let size = self.properties_at() + properties;
         let v2 = self.topic.len() > TOPIC_BYTES_V1;
-        let mut fixed = [0u8; BORN_HOST_AT];
-        fixed[0..4].copy_from_slice(&(size as u32).to_be_bytes());
-        fixed[4..8].copy_from_slice(&(if v2 { MAGIC_V2 } else { MAGIC_V1 }).to_be_bytes());
-        fixed[8..12].copy_from_slice(&body_crc(self.body).to_be_bytes());
-        fixed[12..16].copy_from_slice(&self.queue.to_be_bytes());
-        fixed[16..20].copy_from_slice(&self.flag.to_be_bytes());
-        fixed[36..40].copy_from_slice(&self.stored_sys_flag().to_be_bytes());
-        fixed[40..48].copy_from_slice(&self.born_timestamp_ms.to_be_bytes());
-        out.extend_from_slice(&fixed);
-        push_host(out, self.born_host);
-        out.extend_from_slice(&[0; 8]);
-        push_host(out, self.store_host);
-        out.extend_from_slice(&self.reconsume_times.to_be_bytes());
-        out.extend_from_slice(&self.prepared_transaction_offset.to_be_bytes());
-        out.extend_from_slice(&(self.body.len() as u32).to_be_bytes());
+        let mut head = [0u8; HEAD_BYTES_MAX];
+        head[0..4].copy_from_slice(&(size as u32).to_be_bytes());
+        head[4..8].copy_from_slice(&(if v2 { MAGIC_V2 } else { MAGIC_V1 }).to_be_bytes());
+        head[8..12].copy_from_slice(&body_crc(self.body).to_be_bytes());
+        head[12..16].copy_from_slice(&self.queue.to_be_bytes());
+        head[16..20].copy_from_slice(&self.flag.to_be_bytes());
+        head[36..40].copy_from_slice(&self.stored_sys_flag().to_be_bytes());
+        head[40..48].copy_from_slice(&self.born_timestamp_ms.to_be_bytes());
+        let store_timestamp_at = put_host(&mut head, BORN_HOST_AT, self.born_host);
+        let at = put_host(&mut head, store_timestamp_at + 8, self.store_host);
+        head[at..at + 4].copy_from_slice(&self.reconsume_times.to_be_bytes());
+        head[at + 4..at + 12].copy_from_slice(&self.prepared_transaction_offset.to_be_bytes());
+        head[at + 12..at + 16].copy_from_slice(&(self.body.len() as u32).to_be_bytes());
+        out.reserve(size);
+        out.extend_from_slice(&head[..at + 16]);
         out.extend_from_slice(self.body);
         if v2 {
             out.extend_from_slice(&(self.topic.len() as u16).to_be_bytes());
@@ -128,7 +141,6 @@ impl NewRecord<'_> {
             out.push(self.topic.len() as u8);
         }
         out.extend_from_slice(self.topic.as_bytes());
-        let properties: usize = self.properties.iter().map(|piece| piece.len()).sum();
         out.extend_from_slice(&(properties as u16).to_be_bytes());
         for piece in self.properties {
             out.extend_from_slice(piece);
@@ -152,12 +164,20 @@ fn is_v6(ip: IpAddr) -> bool {
     canonical(ip).is_ipv6()
 }
 
-fn push_host(out: &mut Vec<u8>, host: SocketAddr) {
-    match canonical(host.ip()) {
-        IpAddr::V4(ip) => out.extend_from_slice(&ip.octets()),
-        IpAddr::V6(ip) => out.extend_from_slice(&ip.octets()),
-    }
-    out.extend_from_slice(&u32::from(host.port()).to_be_bytes());
+/// Writes the host at `at`; where it ends.
+fn put_host(head: &mut [u8; HEAD_BYTES_MAX], at: usize, host: SocketAddr) -> usize {
+    let port_at = match canonical(host.ip()) {
+        IpAddr::V4(ip) => {
+            head[at..at + 4].copy_from_slice(&ip.octets());
+            at + 4
+        }
+        IpAddr::V6(ip) => {
+            head[at..at + 16].copy_from_slice(&ip.octets());
+            at + 16
+        }
+    };
+    head[port_at..port_at + 4].copy_from_slice(&u32::from(host.port()).to_be_bytes());
+    port_at + 4
 }
 
 /// Why bytes are not a record.

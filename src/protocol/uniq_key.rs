@@ -27,6 +27,18 @@ const KEY_TAIL_BYTES: usize = 12;
 /// Bytes of an offset id behind the address.
 const OFFSET_TAIL_BYTES: usize = 12;
 
+/// Each byte as text.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789ABCDEF";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
+
 /// An id as text, without an allocation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IdText {
@@ -41,11 +53,9 @@ impl IdText {
 
     /// With more bytes behind those it has.
     fn and(mut self, bytes: &[u8]) -> Self {
-        const HEX: &[u8; 16] = b"0123456789ABCDEF";
         let behind = self.text.get_mut(usize::from(self.length)..).unwrap_or_default();
-        for (pair, byte) in behind.chunks_exact_mut(2).zip(bytes) {
-            pair[0] = HEX[usize::from(byte >> 4)];
-            pair[1] = HEX[usize::from(byte & 15)];
+        for (pair, byte) in behind.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+            *pair = HEX[usize::from(*byte)];
             self.length += 2;
         }
         self
@@ -130,7 +140,8 @@ impl UniqueKeys {
         // A clock that was set back to before the month counts as its start.
         let since = now_ms.saturating_sub(self.month_start_ms.load(Ordering::Relaxed)).max(0) as u32;
         let count = self.counter.fetch_add(1, Ordering::Relaxed);
-        self.front.and(&since.to_be_bytes()).and(&count.to_be_bytes())
+        let ([s0, s1, s2, s3], [c0, c1]) = (since.to_be_bytes(), count.to_be_bytes());
+        self.front.and(&[s0, s1, s2, s3, c0, c1])
     }
 }
 
@@ -211,6 +222,22 @@ pub fn encode_offset_id(store_host: SocketAddr, log_offset: u64) -> IdText {
         *to = from;
     }
     IdText::of(bytes.get(..address.len() + OFFSET_TAIL_BYTES).unwrap_or_default())
+}
+
+/// The offset ids of several messages that the broker at `store_host` keeps, joined by commas.
+#[must_use]
+pub fn encode_offset_ids(store_host: SocketAddr, log_offsets: impl ExactSizeIterator<Item = u64>) -> String {
+    let first = encode_offset_id(store_host, 0);
+    let front = &first.as_bytes()[..first.len() - 16];
+    let mut all = Vec::with_capacity(log_offsets.len() * (first.len() + 1));
+    for log_offset in log_offsets {
+        if !all.is_empty() {
+            all.push(b',');
+        }
+        all.extend_from_slice(front);
+        all.extend_from_slice(log_offset.to_be_bytes().map(|byte| HEX[usize::from(byte)]).as_flattened());
+    }
+    String::from_utf8(all).unwrap_or_default()
 }
 
 /// Takes an offset id apart: the broker that stored the message, and the message's position in its CommitLog.
@@ -360,6 +387,13 @@ mod tests {
         fn offset_ids_come_back(address: IpAddr, port: u16, offset: u64) {
             let host = SocketAddr::new(address, port);
             prop_assert_eq!(decode_offset_id(&encode_offset_id(host, offset)), Ok((host, offset)));
+        }
+
+        #[test]
+        fn several_offset_ids_are_each_and_a_comma(address: IpAddr, port: u16, offsets: Vec<u64>) {
+            let host = SocketAddr::new(address, port);
+            let each: Vec<_> = offsets.iter().map(|offset| encode_offset_id(host, *offset).to_string()).collect();
+            prop_assert_eq!(encode_offset_ids(host, offsets.into_iter()), each.join(","));
         }
 
         #[test]

@@ -48,17 +48,18 @@ pub struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    /// Appends the record to `batch`. Whether the answer waits for the disk is the batch's, and not touched.
+    /// Appends the record to `batch`; its size in bytes. Whether the answer waits for the disk is the batch's, and not
+    /// touched; the topic's counters are the caller's.
     ///
     /// # Errors
     /// When it is too large or its topic has no such queue; `batch` is as it was.
-    pub fn put(&self, record_bytes_max: usize, batch: &mut Batch) -> Result<(), DraftError> {
+    pub fn put(&self, record_bytes_max: usize, batch: &mut Batch) -> Result<usize, DraftError> {
         let (entry, queue) = (self.entry, self.record.queue);
-        let length: usize = self.record.properties.iter().map(|piece| piece.len()).sum();
+        let length = self.record.properties_length();
         if length > PROPERTIES_BYTES_MAX {
             return Err(DraftError::Properties { length });
         }
-        let size = self.record.size();
+        let size = self.record.properties_at() + length;
         if size > record_bytes_max {
             return Err(DraftError::Size { size, limit: record_bytes_max });
         }
@@ -85,9 +86,7 @@ impl Draft<'_> {
             ..Put::default()
         };
         batch.puts.push(put);
-        entry.counters.messages.add(1);
-        entry.counters.bytes.add(size as u64);
-        Ok(())
+        Ok(size)
     }
 
     fn index_keys(&self, batch: &mut Batch) -> u8 {

@@ -87,7 +87,9 @@ impl OwnAppends {
         code: QueueCode,
     ) -> Result<(), DraftError> {
         let token = Token { call: batch.puts.len() as u64, ..Token::default() };
-        Draft { entry, record, seen, code, token }.put(self.record_bytes_max, batch)
+        let size = Draft { entry, record, seen, code, token }.put(self.record_bytes_max, batch)?;
+        entry.counters.count(1, size);
+        Ok(())
     }
 
     /// Hands the batch to the writer, at the call; resolves when it is stored or refused, with a [`Placed`] for each

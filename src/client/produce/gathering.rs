@@ -70,6 +70,7 @@ struct Kind {
 /// Gone when it holds nothing and nothing of it is under way.
 #[derive(Debug)]
 struct Lane {
+    topic: Arc<str>,
     kind: Kind,
     filling: Option<Filling>,
     under_way: usize,
@@ -153,9 +154,9 @@ impl Gatherer {
         message.properties_into(properties, id)?;
         let bytes = parcel::entry_bytes(message, properties);
         self.held.fetch_add(bytes, Ordering::Relaxed);
-        let (topic, lane) = lane_of(by_topic, message.topic(), kind);
+        let lane = lane_of(by_topic, message.topic(), kind);
         let too_full = |filling: &mut Filling| filling.body.len() + bytes > BODY_BYTES_MAX;
-        let before = lane.filling.take_if(too_full).map(|filling| lane.leaving(&topic, filling));
+        let before = lane.filling.take_if(too_full).map(|filling| lane.leaving(filling));
         let leads = self.gather.when_idle && lane.under_way == 0 && lane.filling.is_none();
         let unwatched = lane.filling.is_none() && std::mem::replace(watch, Watch::Looks) == Watch::Sleeps;
         let filling = lane.filling.get_or_insert_with(|| self.begin());
@@ -164,7 +165,7 @@ impl Gatherer {
         entries::push(&mut filling.body, &entry);
         filling.count += 1;
         let is_full = |filling: &mut Filling| filling.body.len() >= self.gather.bytes;
-        let full = lane.filling.take_if(is_full).map(|filling| lane.leaving(&topic, filling));
+        let full = lane.filling.take_if(is_full).map(|filling| lane.leaving(filling));
         drop(lanes);
         if unwatched {
             self.begun.notify_one();
@@ -175,8 +176,9 @@ impl Gatherer {
     }
 
     fn begin(&self) -> Filling {
-        // A batch that fills up is not copied while it grows; memory that stays untouched costs nothing.
-        let body = Vec::with_capacity(self.gather.bytes.min(BODY_BYTES_MAX));
+        // A batch that fills up is not copied while it grows, nor by its last message; memory that stays untouched costs
+        // nothing.
+        let body = Vec::with_capacity((self.gather.bytes + self.gather.bytes / 8).min(BODY_BYTES_MAX));
         let (deadline, leaves_at) = (self.courier.deadline(), Instant::now() + self.gather.linger);
         Filling { body, count: 0, batch: Arc::default(), deadline, leaves_at }
     }
@@ -258,29 +260,29 @@ impl Drop for Watching {
 impl Lanes {
     /// The first batch of `topic` that is being filled and that fits.
     fn take(&mut self, topic: &str, fits: impl Fn(&Filling) -> bool) -> Option<Leaving> {
-        let (topic, _) = self.by_topic.get_key_value(topic)?;
-        let topic = Arc::clone(topic);
-        let lanes = self.by_topic.get_mut(&topic)?;
+        let lanes = self.by_topic.get_mut(topic)?;
         let lane = lanes.iter_mut().find(|lane| lane.filling.as_ref().is_some_and(&fits))?;
         let filling = lane.filling.take()?;
-        Some(lane.leaving(&topic, filling))
+        Some(lane.leaving(filling))
     }
 }
 
-fn lane_of<'a>(by_topic: &'a mut FxHashMap<Arc<str>, Vec<Lane>>, topic: &str, kind: &Kind) -> (Arc<str>, &'a mut Lane) {
-    let key = by_topic.get_key_value(topic).map_or_else(|| Arc::from(topic), |(key, _)| Arc::clone(key));
-    let lanes = by_topic.entry(Arc::clone(&key)).or_default();
+fn lane_of<'a>(by_topic: &'a mut FxHashMap<Arc<str>, Vec<Lane>>, topic: &str, kind: &Kind) -> &'a mut Lane {
+    if !by_topic.contains_key(topic) {
+        by_topic.insert(topic.into(), Vec::new());
+    }
+    let lanes = by_topic.get_mut(topic).expect("it was put there where it was missing");
     let at = lanes.iter().position(|lane| lane.kind == *kind).unwrap_or(lanes.len());
     if at == lanes.len() {
-        lanes.push(Lane { kind: kind.clone(), filling: None, under_way: 0 });
+        lanes.push(Lane { topic: topic.into(), kind: kind.clone(), filling: None, under_way: 0 });
     }
-    (key, &mut lanes[at])
+    &mut lanes[at]
 }
 
 impl Lane {
     /// What was being filled takes no more, and is under way.
-    fn leaving(&mut self, topic: &Arc<str>, filling: Filling) -> Leaving {
+    fn leaving(&mut self, filling: Filling) -> Leaving {
         self.under_way += 1;
-        Leaving { topic: Arc::clone(topic), kind: self.kind.clone(), filling }
+        Leaving { topic: Arc::clone(&self.topic), kind: self.kind.clone(), filling }
     }
 }

@@ -15,9 +15,6 @@ use crate::protocol::uniq_key::{IdText, UniqueKeys};
 
 /// From here on compressing would hold a runtime's thread for milliseconds.
 const ASIDE_FROM_BYTES: usize = 128 * 1024;
-/// Bytes of a batch entry beside body and properties.
-const ENTRY_BYTES: usize = 22;
-
 /// How often a group has failed to consume a message that is sent to its retry topic.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::client) struct Retried {
@@ -188,7 +185,7 @@ pub(in crate::client) fn entry(
 
 /// Bytes that a message takes in a batch.
 pub(in crate::client) fn entry_bytes(message: &Message, properties: &str) -> usize {
-    ENTRY_BYTES + message.body().len() + properties.len()
+    batch::ENTRY_BYTES + message.body().len() + properties.len()
 }
 
 /// As few batches as fit the size that brokers take.

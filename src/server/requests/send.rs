@@ -37,6 +37,9 @@ pub struct WaitingRooms {
     pub topics: Arc<TopicTable>,
 }
 
+/// Records of a batch for which room is made ahead, at most.
+const RESERVED_MAX: usize = 1024;
+
 /// What a broker checks of every send and adds to every message.
 pub struct SendRules {
     pub store_host: SocketAddr,
@@ -256,15 +259,24 @@ struct Message<'a> {
 
 impl Message<'_> {
     fn put_all(&self, body: &[u8], out: &mut Batch) -> Result<(), Refusal> {
-        let before = out.puts.len();
+        let (puts_before, bytes_before) = (out.puts.len(), out.bytes.len());
         for entry in batch::entries(body) {
             let entry = entry.map_err(|error| illegal(error.to_string()))?;
             self.put((entry.flag, entry.body), (entry.properties, properties::scan(entry.properties)), out)?;
+            if out.puts.len() == puts_before + 1 {
+                let more = (body.len() / entry.size()).min(RESERVED_MAX);
+                out.bytes.reserve(more * (out.bytes.len() - bytes_before));
+                out.puts.reserve(more);
+                out.keys.reserve(more);
+            }
         }
-        if out.puts.len() == before {
-            return Err(illegal("the batch holds no message".into()));
+        match out.puts.len() - puts_before {
+            0 => Err(illegal("the batch holds no message".into())),
+            messages => {
+                self.entry.counters.count(messages, out.bytes.len() - bytes_before);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn put(&self, (flag, body): (i32, &[u8]), (text, seen): (&str, Seen<'_>), out: &mut Batch) -> Result<(), Refusal> {
@@ -326,8 +338,7 @@ impl Message<'_> {
         };
         let record = self.record(flag, body, &pieces);
         let record = NewRecord { topic: &place.entry.config.topic, queue: place.queue, ..record };
-        let properties_at = record.size() - pieces.iter().map(|piece| piece.len()).sum::<usize>();
-        let part = ((properties_at + key_at) as u32, key.len() as u32);
+        let part = ((record.properties_at() + key_at) as u32, key.len() as u32);
         let draft = Draft {
             entry: place.entry,
             record,
@@ -335,7 +346,10 @@ impl Message<'_> {
             code: place.code,
             token: Token { call: self.call, queue: self.queue, part },
         };
-        draft.put(self.rules.record_bytes_max, out).map_err(|error| illegal(error.to_string()))?;
+        let size = draft.put(self.rules.record_bytes_max, out).map_err(|error| illegal(error.to_string()))?;
+        if !self.send.batch {
+            place.entry.counters.count(1, size);
+        }
         out.durable |= seen.wait;
         Ok(())
     }

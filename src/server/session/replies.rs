@@ -207,7 +207,7 @@ impl Session {
             one = uniq_key::encode_offset_id(rules.store_host, first.at);
             &one
         } else {
-            all = ids(puts, rules.store_host);
+            all = uniq_key::encode_offset_ids(rules.store_host, puts.iter().map(|put| put.at));
             &all
         };
         let record = batch.bytes.get(first.start as usize..).unwrap_or_default();
@@ -308,17 +308,6 @@ impl Session {
             Err(error) => tracing::error!(%error, "the answer to a pull has no wire form"),
         }
     }
-}
-
-fn ids(puts: &[Put], store_host: std::net::SocketAddr) -> String {
-    let mut all = String::with_capacity(puts.len() * 33);
-    for put in puts {
-        if !all.is_empty() {
-            all.push(',');
-        }
-        all.push_str(&uniq_key::encode_offset_id(store_host, put.at));
-    }
-    all
 }
 
 fn not_served(code: i32) -> Refusal {

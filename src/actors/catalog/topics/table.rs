@@ -123,6 +123,14 @@ pub struct TopicCounters {
     pub bytes: Counter,
 }
 
+impl TopicCounters {
+    /// So many messages, whose records take so many bytes, are on their way to the log.
+    pub fn count(&self, messages: usize, bytes: usize) {
+        self.messages.add(messages as u64);
+        self.bytes.add(bytes as u64);
+    }
+}
+
 impl TopicEntry {
     /// The number of `queue`; `None` when the topic has no such queue.
     #[inline]

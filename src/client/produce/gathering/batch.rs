@@ -82,23 +82,23 @@ impl Future for Seat<'_> {
         if self.lead.is_due(cx) {
             self.gatherer.leave(self.topic, &self.batch);
         }
-        if self.batch.outcome.get().is_none() {
-            let batch = Arc::clone(&self.batch);
+        let Seat { batch, index, id, waits_at, .. } = &mut *self;
+        if batch.outcome.get().is_none() {
             let mut waiting = batch.waiting();
             // The outcome is set before the list is taken: who is too late for the list sees the outcome.
             if batch.outcome.get().is_none() {
-                match self.waits_at.and_then(|at| waiting.get_mut(at)) {
+                match waits_at.and_then(|at| waiting.get_mut(at)) {
                     Some(waker) => waker.clone_from(cx.waker()),
                     None => {
-                        self.waits_at = Some(waiting.len());
+                        *waits_at = Some(waiting.len());
                         waiting.push(cx.waker().clone());
                     }
                 }
                 return Poll::Pending;
             }
         }
-        Poll::Ready(match self.batch.outcome.get() {
-            Some(Ok(stored)) => Ok(stored.of(self.index, self.id)),
+        Poll::Ready(match batch.outcome.get() {
+            Some(Ok(stored)) => Ok(stored.of(*index, *id)),
             Some(Err(error)) => Err(error.clone()),
             None => Err(ClientError::ShutDown),
         })

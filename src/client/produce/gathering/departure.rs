@@ -132,7 +132,7 @@ impl Trip {
             return None;
         }
         match lane.filling.take_if(|_| self.gatherer.gather.when_idle) {
-            Some(filling) => return Some(lane.leaving(&self.topic, filling)),
+            Some(filling) => return Some(lane.leaving(filling)),
             None if lane.filling.is_some() => return None,
             None => drop(same_topic.swap_remove(at)),
         }

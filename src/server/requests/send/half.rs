@@ -56,7 +56,7 @@ impl Message<'_> {
             sys_flag: self.send.sys_flag & !FLAG_TRANSACTION,
             ..self.record(flag, body, &pieces)
         };
-        let key_at = record.size() - length + text.len() + end.len() + key_in_own;
+        let key_at = record.properties_at() + text.len() + end.len() + key_in_own;
         let draft = Draft {
             entry: &entry,
             record,
@@ -64,7 +64,8 @@ impl Message<'_> {
             code: QueueCode::Tag,
             token: Token { call: self.call, queue: self.queue, part: (key_at as u32, key.len() as u32) },
         };
-        draft.put(self.rules.record_bytes_max, out).map_err(|error| illegal(error.to_string()))?;
+        let size = draft.put(self.rules.record_bytes_max, out).map_err(|error| illegal(error.to_string()))?;
+        entry.counters.count(1, size);
         out.durable |= seen.wait;
         Ok(())
     }
