@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -96,7 +96,12 @@ impl Hub {
 
     /// The route as it is known, also of a topic that brokers will make.
     pub(super) fn known_route(&self, topic: &str) -> Option<Arc<Route>> {
-        self.table.load().topics.get(topic).map(Arc::clone)
+        self.known_routes().topics.get(topic).map(Arc::clone)
+    }
+
+    /// All routes as they are known. Not to be kept.
+    pub(super) fn known_routes(&self) -> Guard<Arc<RouteTable>> {
+        self.table.load()
     }
 
     /// The route as the name servers know it now.
@@ -120,8 +125,12 @@ impl Hub {
 
     /// The same, where it is open already.
     pub(super) fn open_master(&self, name: &str) -> Option<Channel> {
-        let table = self.table.load();
-        let (address, _) = table.address(name, MASTER)?;
+        self.open_master_of(&self.known_routes(), name)
+    }
+
+    /// The same for who has the routes at hand.
+    pub(super) fn open_master_of(&self, routes: &RouteTable, name: &str) -> Option<Channel> {
+        let (address, _) = routes.address(name, MASTER)?;
         self.open_channel(address)
     }
 

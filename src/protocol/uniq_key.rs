@@ -204,24 +204,19 @@ pub fn decode_unique_key(text: &str) -> Result<UniqueKeyParts, IdError> {
 #[must_use]
 pub fn encode_offset_id(store_host: SocketAddr, log_offset: u64) -> IdText {
     let mut bytes = [0; ID_BYTES_MAX];
-    let v4;
-    let v6;
-    let address: &[u8] = match store_host.ip() {
+    let port_at = match store_host.ip() {
         IpAddr::V4(ip) => {
-            v4 = ip.octets();
-            &v4
+            bytes[..4].copy_from_slice(&ip.octets());
+            4
         }
         IpAddr::V6(ip) => {
-            v6 = ip.octets();
-            &v6
+            bytes[..16].copy_from_slice(&ip.octets());
+            16
         }
     };
-    let port = u32::from(store_host.port()).to_be_bytes();
-    let parts = address.iter().copied().chain(port).chain(log_offset.to_be_bytes());
-    for (to, from) in bytes.iter_mut().zip(parts) {
-        *to = from;
-    }
-    IdText::of(bytes.get(..address.len() + OFFSET_TAIL_BYTES).unwrap_or_default())
+    bytes[port_at..port_at + 4].copy_from_slice(&u32::from(store_host.port()).to_be_bytes());
+    bytes[port_at + 4..port_at + 12].copy_from_slice(&log_offset.to_be_bytes());
+    IdText::of(&bytes[..port_at + OFFSET_TAIL_BYTES])
 }
 
 /// The offset ids of several messages that the broker at `store_host` keeps, joined by commas.

@@ -83,9 +83,8 @@ impl Courier {
         deadline: Instant,
     ) -> Result<SendReceipt, ClientError> {
         let left = self.further_tries(&target);
-        let queue = self.known_queue(&parcel.topic, &target, deadline)?;
+        let (queue, channel) = self.known_way(&parcel.topic, &target, deadline)?;
         let broker = queue.as_ref().map(|queue| Arc::clone(&queue.broker));
-        let channel = broker.as_ref().and_then(|broker| self.core.open_master(broker));
         let (chosen, error) = match (queue, channel) {
             (Some(queue), Some(channel)) => {
                 match self.attempt(parcel, &Way { queue, channel }, (deadline, left)).await {
@@ -225,19 +224,23 @@ impl Courier {
         channel.request(label.code(), &self.header(&label, queue), &parcel.body, wait).await
     }
 
-    /// The queue to begin with, where the route is known.
-    pub(super) fn known_queue(
+    /// The queue to begin with, where the route is known, and the connection to its broker, where that is open.
+    pub(super) fn known_way(
         &self,
         topic: &str,
         target: &Target<'_>,
         deadline: Instant,
-    ) -> Result<Option<Arc<MessageQueue>>, ClientError> {
-        let route = self.core.known_route(topic);
-        let queue = route.map(|route| self.choose(&route, topic, target, None)).transpose();
-        queue.map_err(|refused| {
+    ) -> Result<(Option<Arc<MessageQueue>>, Option<Channel>), ClientError> {
+        let routes = self.core.known_routes();
+        let Some(route) = routes.topics.get(topic) else {
+            return Ok((None, None));
+        };
+        let queue = self.choose(route, topic, target, None).map_err(|refused| {
             // Who gave no time hears so, whatever else there is to say.
             if Instant::now() >= deadline { self.late(Some(refused)) } else { refused }
-        })
+        })?;
+        let channel = self.core.open_master_of(&routes, &queue.broker);
+        Ok((Some(queue), channel))
     }
 
     /// Queue and connection, found or made.

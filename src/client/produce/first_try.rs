@@ -37,9 +37,8 @@ impl Courier {
     ) -> Result<SendReceipt, ClientError> {
         let deadline = self.deadline();
         let lone = message.body().len() < self.options.compress_from_bytes;
-        let queue = if lone { self.known_queue(message.topic(), &target, deadline)? } else { None };
-        let channel = queue.as_ref().and_then(|queue| self.core.open_master(&queue.broker));
-        let (past, error) = match (queue, channel) {
+        let way = if lone { self.known_way(message.topic(), &target, deadline)? } else { (None, None) };
+        let (past, error) = match way {
             (Some(queue), Some(channel)) => {
                 let way = Way { queue, channel };
                 let begun = self.begun();

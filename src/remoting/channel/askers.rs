@@ -22,6 +22,8 @@ pub(super) struct Askers {
     /// As long as a power of two, or empty; an opaque's place is its low bits.
     ring: Vec<Option<Asker>>,
     count: usize,
+    /// Of these, those whose answers lie here.
+    unfetched: usize,
     next_opaque: i32,
 }
 
@@ -63,6 +65,11 @@ impl Askers {
     /// How many wait, or have not fetched their answers.
     pub(super) fn count(&self) -> usize {
         self.count
+    }
+
+    /// How many have heard and will fetch their answers.
+    pub(super) fn unfetched(&self) -> usize {
+        self.unfetched
     }
 
     /// An opaque that nobody who waits has.
@@ -119,10 +126,12 @@ impl Askers {
         match std::mem::replace(&mut asker.ear, Ear::None) {
             Ear::None => {
                 asker.ear = Ear::Answer(reply);
+                self.unfetched += 1;
                 None
             }
             Ear::Waker(waker) => {
                 asker.ear = Ear::Answer(reply);
+                self.unfetched += 1;
                 Some(Told::Wake(waker))
             }
             Ear::Word(word) => {
@@ -178,6 +187,7 @@ impl Askers {
     fn take(&mut self, opaque: i32) -> Option<Asker> {
         let asker = self.place(opaque)?.take()?;
         self.count -= 1;
+        self.unfetched -= usize::from(matches!(asker.ear, Ear::Answer(_)));
         Some(asker)
     }
 
@@ -252,11 +262,12 @@ mod tests {
             assert_eq!(told.is_some(), *opaque == waiting[0], "only who looked has to be woken");
             assert!(askers.settle(*opaque, reply(-1)).is_none(), "a second answer");
         }
+        assert_eq!(askers.unfetched(), 1000);
         for opaque in &waiting {
             assert_eq!(fetch(&mut askers, *opaque), Poll::Ready(Some(*opaque)));
             assert_eq!(fetch(&mut askers, *opaque), Poll::Ready(None));
         }
-        assert_eq!(askers.count(), 0);
+        assert_eq!((askers.count(), askers.unfetched()), (0, 0));
         assert!(askers.ring.len() <= 2048);
     }
 
@@ -289,7 +300,7 @@ mod tests {
         assert_eq!((askers.end().len(), askers.count()), (1, 1));
         assert_eq!(fetch(&mut askers, 1), Poll::Ready(None));
         assert_eq!(fetch(&mut askers, 2), Poll::Ready(Some(7)), "what came before the end is there after it");
-        assert_eq!((fetch(&mut askers, 2), askers.count()), (Poll::Ready(None), 0));
+        assert_eq!((fetch(&mut askers, 2), askers.count(), askers.unfetched()), (Poll::Ready(None), 0, 0));
     }
 
     #[test]

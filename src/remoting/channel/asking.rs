@@ -219,8 +219,11 @@ impl Shared {
         let idle = state.outbound.is_idle();
         state.append(question.code, (opaque, 0), question.header, question.body)?;
         state.askers.add(opaque, gives_up, ear);
-        let (came_together, waiting) = (state.came_together, state.askers.count());
-        let duty = if idle { state.outbound.duty(came_together) } else { state.outbound.duty_of_next(waiting) };
+        // Whoever fetches an answer is likely to ask again. The last read alone does not tell: it may have brought one answer
+        // behind a hundred.
+        let together = state.came_together.max(state.askers.unfetched());
+        let waiting = state.askers.count();
+        let duty = if idle { state.outbound.duty(together) } else { state.outbound.duty_of_next(waiting) };
         let sooner = state.first_gives_up.is_none_or(|first| gives_up < first);
         if sooner {
             state.first_gives_up = Some(gives_up);

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::shared::Shared;
 
-/// Answers that come in one read from which on a request waits for its like.
+/// Answers that came together, or wait to be fetched, from which on a request waits for its like.
 const TOGETHER_MIN: usize = 4;
 /// From so many requests on, half of those under way leave before the rest.
 const HALF_MIN: usize = 32;
@@ -112,11 +112,11 @@ impl Outbound {
     }
 
     /// For who found it idle and queued a request, while so many answers come together.
-    pub(super) fn duty(&mut self, came_together: usize) -> Duty {
+    pub(super) fn duty(&mut self, together: usize) -> Duty {
         if self.socket.is_none() {
             return Duty::Tell;
         }
-        if came_together < TOGETHER_MIN {
+        if together < TOGETHER_MIN {
             return Duty::Flush;
         }
         self.led = true;

@@ -304,6 +304,11 @@ impl Session {
         };
         let mut out = Vec::with_capacity(256);
         match frame::encode(&mut out, call.codec, &head, &header, length) {
+            Ok(()) if self.credit.pulls > 0 => {
+                // Pulls that came together are answered together: the peer reads once for all.
+                self.outbox.put(std::iter::once(Bytes::from(out)).chain(pulled.records.iter().cloned()));
+                self.check_outbox();
+            }
             Ok(()) => self.send(&out, &pulled.records, Instant::now()),
             Err(error) => tracing::error!(%error, "the answer to a pull has no wire form"),
         }

@@ -66,11 +66,10 @@ impl Trip {
             let broker = queue.map(|queue| Arc::clone(&queue.broker));
             (Past { broker, ..Past::default() }, Some(error))
         };
-        let queue = match courier.known_queue(&parcel.topic, &target, self.deadline) {
-            Ok(queue) => queue,
+        let (queue, channel) = match courier.known_way(&parcel.topic, &target, self.deadline) {
+            Ok(way) => way,
             Err(error) => return Some(failed(None, error)),
         };
-        let channel = queue.as_ref().and_then(|queue| courier.core.open_master(&queue.broker));
         let (Some(queue), Some(channel)) = (&queue, &channel) else {
             let broker = queue.as_ref().map(|queue| Arc::clone(&queue.broker));
             return Some((Past { broker, chosen: queue, trouble: None }, None));
