@@ -45,6 +45,8 @@ pub enum Fault {
     Headless,
     /// Nothing more is read from the connection.
     Deaf,
+    /// The last byte of the first answer with a body is missing.
+    TornOnce,
 }
 
 type Fields = HashMap<String, String>;
@@ -268,14 +270,17 @@ impl Cluster {
             Some(Fault::Oversized) => return outbox.send(vec![0x7f; 64]).is_ok(),
             Some(Fault::Refuse(code)) => Some((code, Vec::new(), b"".to_vec())),
             Some(Fault::Headless) => Some((0, vec![("queueOffset", "none".to_owned())], b"".to_vec())),
-            Some(Fault::Slow(_) | Fault::Reversed(_)) | None => None,
+            Some(Fault::Slow(_) | Fault::Reversed(_) | Fault::TornOnce) | None => None,
         };
         let (cluster, name, body, outbox) = (self.clone(), name.to_owned(), frame.body.to_vec(), outbox.clone());
         tokio::spawn(async move {
-            let answer = match refusal {
+            let mut answer = match refusal {
                 Some(refusal) => refusal,
                 None => cluster.serve(&name, code, &fields, &body, &outbox).await,
             };
+            if fault == Some(Fault::TornOnce) && answer.2.pop().is_some() {
+                cluster.fault(&name, code, None);
+            }
             if let Some(Fault::Slow(ms)) = fault {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
             }

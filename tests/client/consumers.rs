@@ -43,6 +43,20 @@ async fn two_clients_share_and_hand_over_without_loss() {
 }
 
 #[tokio::test]
+async fn an_answer_that_cannot_be_read_is_asked_for_again_whatever_was_asked_for_meanwhile() {
+    let cluster = Cluster::start(&["a"], &[("T", 1)]).await;
+    (0..200).for_each(|n| _ = cluster.store("a", "T", 0, &format!("m{n}"), ""));
+    cluster.fault("a", PULL, Some(Fault::TornOnce));
+    let client = client(&cluster).await;
+    let inbox = Inbox::default();
+    let consumer = inbox.start(&client, from_first("g")).await;
+    cluster.until("it has everything", |_| inbox.set() == bodies(0..200)).await;
+    consumer.shutdown().await.unwrap();
+    assert_eq!(inbox.len(), 200, "each once");
+    assert_eq!(cluster.committed("g", "a", "T", 0), Some(200));
+}
+
+#[tokio::test]
 async fn brokers_know_a_consumer_before_its_first_pull() {
     let cluster = Cluster::start(&["a"], &[("T", 1)]).await;
     let client = client(&cluster).await;

@@ -103,6 +103,19 @@ impl Backlog {
         };
         self.open >= limits.messages || self.bytes >= limits.bytes || span >= limits.span
     }
+
+    /// Whether it will be, or may be, once what was pulled up to `next` is added: at most so many messages and bytes.
+    pub(in crate::client) fn will_be_full(
+        &self,
+        limits: &FlowLimits,
+        (messages, bytes): (usize, usize),
+        next: i64,
+    ) -> bool {
+        let span = next.saturating_sub(self.committable());
+        self.open.saturating_add(messages) >= limits.messages
+            || self.bytes.saturating_add(bytes) >= limits.bytes
+            || span >= limits.span
+    }
 }
 
 #[cfg(test)]
@@ -187,5 +200,17 @@ mod tests {
         assert!(full(&backlog), "0 is a span of 10 away");
         backlog.finish(0);
         assert!(!full(&backlog));
+    }
+
+    #[test]
+    fn what_is_not_read_yet_counts_as_much_as_it_may_be() {
+        let limits = FlowLimits { messages: 5, bytes: 100, span: 10 };
+        let mut backlog = Backlog::new(0);
+        backlog.add(messages(0..2, 10), 2);
+        assert!(!backlog.will_be_full(&limits, (2, 79), 4));
+        assert!(backlog.will_be_full(&limits, (3, 1), 5) && backlog.will_be_full(&limits, (1, 80), 3));
+        assert!(backlog.will_be_full(&limits, (1, 1), 10), "0 is a span of 10 away");
+        backlog.finish(0);
+        assert!(!backlog.will_be_full(&limits, (1, 1), 10));
     }
 }

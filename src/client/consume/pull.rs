@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tracing::Instrument;
 
 use super::offsets::number;
@@ -14,6 +15,7 @@ use crate::client::hub::{Hub, refused, unreadable};
 use crate::client::route::MASTER;
 use crate::protocol::code::{RequestCode, ResponseCode};
 use crate::protocol::header::pull::{PullMessageRequest, PullMessageResponse};
+use crate::remoting::channel::Channel;
 use crate::rules::assignment::MessageQueue;
 
 const SYS_FLAG_COMMIT: i32 = 1;
@@ -39,6 +41,21 @@ pub(in crate::client) struct Pull {
     pub(in crate::client) broker_id: i64,
 }
 
+/// What came, its messages not read yet.
+#[derive(Debug)]
+pub(in crate::client) struct Answered {
+    pull: Pull,
+    channel: Channel,
+    /// Records; empty when there are none.
+    records: Bytes,
+    /// Where to go on.
+    pub(in crate::client) next: i64,
+    /// The asked offset was outside the queue.
+    pub(in crate::client) moved: bool,
+    /// Which broker of the name to ask next.
+    pub(in crate::client) broker_id: i64,
+}
+
 /// What came.
 #[derive(Debug)]
 pub(in crate::client) struct Pulled {
@@ -53,12 +70,18 @@ pub(in crate::client) struct Pulled {
 }
 
 impl Pull {
-    pub(in crate::client) async fn ask(&self, core: &Hub) -> Result<Pulled, ClientError> {
+    /// Asks, and reads the messages of the answer.
+    pub(in crate::client) async fn ask(self, core: &Hub) -> Result<Pulled, ClientError> {
+        self.ask_first(core).await?.read()
+    }
+
+    /// Asks; what came is to be read.
+    pub(in crate::client) async fn ask_first(self, core: &Hub) -> Result<Answered, ClientError> {
         let span = tracing::debug_span!("pull", group = %self.group, queue = %self.queue, offset = self.offset);
         self.question(core).instrument(span).await
     }
 
-    async fn question(&self, core: &Hub) -> Result<Pulled, ClientError> {
+    async fn question(self, core: &Hub) -> Result<Answered, ClientError> {
         let (channel, broker_id) = core.broker(&self.queue.broker, self.broker_id).await?;
         let code = RequestCode::PullMessage.number();
         let reply = channel.request(code, &self.header(broker_id), b"", self.hold + ANSWER_WITHIN).await?;
@@ -73,17 +96,13 @@ impl Pull {
             return Err(refused(&channel, &reply));
         }
         let header: PullMessageResponse = reply.header().map_err(|error| unreadable(&channel, error))?;
-        let mut messages = Vec::new();
-        if code == ResponseCode::Success {
-            messages = received::read(&self.queue, &reply.body).map_err(|error| unreadable(&channel, error))?;
-            // A batch that was stored as one record may begin before the offset.
-            messages.retain(|message| message.queue_offset >= self.offset && self.subscription.wants(message));
-        }
-        Ok(Pulled {
-            messages,
+        Ok(Answered {
+            records: if code == ResponseCode::Success { reply.body } else { Bytes::new() },
             next: header.next_begin_offset,
             moved: code == ResponseCode::PullOffsetMoved,
             broker_id: header.suggest_which_broker_id,
+            pull: self,
+            channel,
         })
     }
 
@@ -111,5 +130,29 @@ impl Pull {
             request_source: None,
             proxy_froward_client_id: Cow::Borrowed(""),
         }
+    }
+}
+
+impl Answered {
+    /// How many messages it may hold, and bytes of their bodies: at most so many.
+    pub(in crate::client) fn most(&self) -> (usize, usize) {
+        (usize::try_from(self.next - self.pull.offset).unwrap_or(usize::MAX), self.records.len())
+    }
+
+    /// Whether the broker gave as many as were asked for, and has more.
+    pub(in crate::client) fn is_whole(&self) -> bool {
+        !self.records.is_empty() && !self.moved && self.next - self.pull.offset >= i64::from(self.pull.count)
+    }
+
+    /// Reads the messages.
+    ///
+    /// # Errors
+    /// When they are malformed.
+    pub(in crate::client) fn read(self) -> Result<Pulled, ClientError> {
+        let Self { pull, channel, records, next, moved, broker_id } = self;
+        let mut messages = received::read(&pull.queue, &records).map_err(|error| unreadable(&channel, error))?;
+        // A batch that was stored as one record may begin before the offset.
+        messages.retain(|message| message.queue_offset >= pull.offset && pull.subscription.wants(message));
+        Ok(Pulled { messages, next, moved, broker_id })
     }
 }

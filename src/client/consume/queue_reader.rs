@@ -4,14 +4,15 @@
 //! did. Tells the desk what there is to consume, gives back to brokers what was not consumed, and publishes what may be
 //! committed.
 //!
-//! Invariants: one pull under way; none while the backlog is full or the consumer is suspended; what is published is
-//! below every message that is neither consumed nor given back. In order, also: one batch with the listener, and none
-//! without the lock.
+//! Invariants: one pull under way, which begins before what the last one brought is read where the broker has more; none
+//! while the backlog is full or the consumer is suspended; what is published is below every message that is neither
+//! consumed nor given back. In order, also: one batch with the listener, and none without the lock.
 
 mod asked;
 mod figures;
 mod in_order;
 mod listening;
+mod pulls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,15 +20,15 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 pub(in crate::client) use self::asked::{Look, Seek};
 pub(in crate::client) use self::figures::Figures;
 use self::in_order::InOrder;
+use self::pulls::Pulls;
 use super::backlog::Backlog;
 use super::beginning::Beginning;
-use super::desk::returns::{Returned, Returns};
-use super::pull::{Pull, Pulled};
+use super::desk::returns::Returns;
+use super::pull::Pulled;
 use super::received::ReceivedMessage;
 use super::sharer::{Listening, Order};
 use super::subscription::Subscription;
@@ -37,8 +38,6 @@ use crate::client::route::MASTER;
 use crate::protocol::code::ResponseCode;
 use crate::rules::assignment::MessageQueue;
 
-/// How long a broker holds a pull.
-const HOLD: Duration = Duration::from_secs(15);
 /// Wait after a pull that failed.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Wait after the broker said that it is asked too much.
@@ -95,8 +94,7 @@ pub(in crate::client) struct QueueReader {
     returns: Arc<Returns>,
     /// `None` until it is known where to begin.
     backlog: Option<Backlog>,
-    broker_id: i64,
-    pulling: bool,
+    pulls: Pulls,
     suspended: bool,
     /// It will look by itself into what listeners did.
     will_look: bool,
@@ -124,8 +122,7 @@ impl QueueReader {
                 reading,
                 returns,
                 backlog: None,
-                broker_id: MASTER,
-                pulling: false,
+                pulls: Pulls::default(),
                 suspended: false,
                 will_look: false,
                 giving_back: 0,
@@ -172,56 +169,11 @@ impl QueueReader {
         }
     }
 
-    fn pull(&mut self, ctx: &mut Context<Self>) {
-        let Some(backlog) = &self.backlog else {
-            return;
-        };
-        if self.pulling || self.suspended {
-            return;
-        }
-        if backlog.is_full(&self.reading.listening.options.flow) {
-            if self.returns.wait() {
-                ctx.notify(Returned);
-            }
-            return;
-        }
-        self.pulling = true;
-        let pull = Pull {
-            group: self.reading.listening.options.group.as_str().into(),
-            subscription: Arc::clone(&self.reading.subscription),
-            queue: Arc::clone(&self.reading.queue),
-            offset: backlog.next(),
-            commit: if self.reading.listening.options.broadcasts() { 0 } else { backlog.committable() },
-            count: i32::from(self.reading.listening.options.pull_batch),
-            hold: HOLD,
-            broker_id: self.broker_id,
-        };
-        let core = Arc::clone(&self.reading.core);
-        let began = Instant::now();
-        self.figures.pulls();
-        let question = async move { pull.ask(&core).await };
-        let epoch = self.epoch;
-        ctx.spawn(question.into_actor(self).map(move |answer, reader, ctx| {
-            if reader.epoch != epoch {
-                return;
-            }
-            reader.pulling = false;
-            match answer {
-                Ok(pulled) => {
-                    reader.figures.pulled(pulled.messages.len(), began.elapsed());
-                    reader.take(pulled, ctx);
-                }
-                Err(error) => reader.failed(&error, ctx),
-            }
-        }));
-    }
-
     fn take(&mut self, pulled: Pulled, ctx: &mut Context<Self>) {
         self.look(ctx);
         let Some(backlog) = &mut self.backlog else {
             return;
         };
-        self.broker_id = pulled.broker_id;
         if pulled.moved {
             tracing::warn!(queue = %self.reading.queue, from = backlog.next(), to = pulled.next, "offset outside the queue");
             return self.seek(pulled.next, ctx);
@@ -243,7 +195,7 @@ impl QueueReader {
     }
 
     fn failed(&mut self, error: &ClientError, ctx: &mut Context<Self>) {
-        self.broker_id = MASTER;
+        self.pulls.broker_id = MASTER;
         let busy = ResponseCode::FlowControl.number();
         let wait = match error {
             ClientError::Refused { code, .. } if *code == busy => AFTER_FLOW_CONTROL,

@@ -3,6 +3,7 @@
 
 mod half;
 mod reading;
+mod several;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -16,7 +17,6 @@ use crate::actors::delay::Schedule;
 use crate::actors::log::draft::{Draft, QueueCode};
 use crate::actors::log::own_appends::record_bytes_max;
 use crate::config::{BrokerConfig, BrokerRole};
-use crate::protocol::batch;
 use crate::protocol::code::ResponseCode;
 use crate::protocol::names::{self, TOPIC_BYTES_MAX, Topic, check_name};
 use crate::protocol::properties::{self, PAIR_END, Properties, Seen};
@@ -36,9 +36,6 @@ pub struct WaitingRooms {
     /// Where half messages wait for the end of their transaction.
     pub topics: Arc<TopicTable>,
 }
-
-/// Records of a batch for which room is made ahead, at most.
-const RESERVED_MAX: usize = 1024;
 
 /// What a broker checks of every send and adds to every message.
 pub struct SendRules {
@@ -258,27 +255,6 @@ struct Message<'a> {
 }
 
 impl Message<'_> {
-    fn put_all(&self, body: &[u8], out: &mut Batch) -> Result<(), Refusal> {
-        let (puts_before, bytes_before) = (out.puts.len(), out.bytes.len());
-        for entry in batch::entries(body) {
-            let entry = entry.map_err(|error| illegal(error.to_string()))?;
-            self.put((entry.flag, entry.body), (entry.properties, properties::scan(entry.properties)), out)?;
-            if out.puts.len() == puts_before + 1 {
-                let more = (body.len() / entry.size()).min(RESERVED_MAX);
-                out.bytes.reserve(more * (out.bytes.len() - bytes_before));
-                out.puts.reserve(more);
-                out.keys.reserve(more);
-            }
-        }
-        match out.puts.len() - puts_before {
-            0 => Err(illegal("the batch holds no message".into())),
-            messages => {
-                self.entry.counters.count(messages, out.bytes.len() - bytes_before);
-                Ok(())
-            }
-        }
-    }
-
     fn put(&self, (flag, body): (i32, &[u8]), (text, seen): (&str, Seen<'_>), out: &mut Batch) -> Result<(), Refusal> {
         // One that is consumed again after a delay is no half message: its transaction has ended.
         if seen.half && !(self.send.reconsume_times > 0 && level(&seen)? > 0) {

@@ -106,7 +106,7 @@ impl QueueReader {
         if self.backlog.is_none() {
             // Whoever had the queue committed before it gave the lock back.
             self.epoch += 1;
-            self.pulling = false;
+            self.pulls.forget();
             self.begin(ctx);
         }
         self.next_turn(ctx);
@@ -132,7 +132,7 @@ impl QueueReader {
             in_order.waiting.clear();
         }
         self.epoch += 1;
-        self.pulling = false;
+        self.pulls.forget();
     }
 
     /// Hands the next batch to a listener, if none has one and the queue is ours.
