@@ -1,8 +1,8 @@
 //! Consuming from a cluster that breaks connections, with listeners that fail.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use actormq::client::{
@@ -54,6 +54,31 @@ async fn an_answer_that_cannot_be_read_is_asked_for_again_whatever_was_asked_for
     consumer.shutdown().await.unwrap();
     assert_eq!(inbox.len(), 200, "each once");
     assert_eq!(cluster.committed("g", "a", "T", 0), Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn listeners_that_block_their_threads_run_side_by_side() {
+    let cluster = Cluster::start(&["a"], &[("T", 1)]).await;
+    (0..8).for_each(|n| _ = cluster.store("a", "T", 0, &format!("m{n}"), ""));
+    let client = client(&cluster).await;
+    let inbox = Inbox::default();
+    let listener = {
+        let (inbox, came, others) = (inbox.clone(), Mutex::new(0_usize), Condvar::new());
+        move |batch: Vec<ReceivedMessage>| {
+            // None of two goes on before the other is there.
+            let mut here = came.lock().unwrap();
+            *here += 1;
+            others.notify_all();
+            let both = here.next_multiple_of(2);
+            drop(others.wait_timeout_while(here, SOON, |here| *here < both).unwrap());
+            inbox.put(&batch);
+            async { Outcome::Consumed }
+        }
+    };
+    let options = PushOptions { concurrency: 2, consume_batch: 1, ..from_first("g") };
+    let consumer = client.push_consumer(options).subscribe("T", "*").start(listener).await.unwrap();
+    cluster.until("it has everything", |_| inbox.set() == bodies(0..8)).await;
+    consumer.shutdown().await.unwrap();
 }
 
 #[tokio::test]

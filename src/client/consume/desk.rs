@@ -8,7 +8,6 @@ pub(in crate::client) mod returns;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
@@ -112,21 +111,11 @@ struct UnderWay {
 
 /// The queue between readers and workers of one consumer. Its length is bounded by the flow limits of the queues read.
 pub(in crate::client) struct Desk {
-    waiting: Mutex<Waiting>,
-    /// For one worker: there is work. It calls the next if it leaves some.
-    call: Notify,
-    closed: AtomicBool,
+    waiting: Mutex<VecDeque<Work>>,
+    ready: Semaphore,
     workers: Mutex<Vec<JoinHandle<()>>>,
     /// One for each worker, which alone fills it. Empty when somebody else found it overdue.
     under_way: Vec<Mutex<Option<UnderWay>>>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    work: VecDeque<Work>,
-    /// A worker was called and has not come yet. To call another from the readers' thread would wake the workers' runtime
-    /// once more.
-    called: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -139,8 +128,7 @@ impl Desk {
     pub(in crate::client) fn open<L: Listener>(listener: L, concurrency: usize, runtime: &Handle) -> Arc<Self> {
         let desk = Arc::new(Self {
             waiting: Mutex::default(),
-            call: Notify::new(),
-            closed: AtomicBool::new(false),
+            ready: Semaphore::new(0),
             workers: Mutex::default(),
             under_way: (0..concurrency).map(|_| Mutex::default()).collect(),
         });
@@ -154,30 +142,24 @@ impl Desk {
     /// Hands `messages` to the workers in batches of `batch`.
     pub(in crate::client) fn put(&self, messages: Vec<ReceivedMessage>, batch: usize, returns: &Arc<Returns>) {
         let mut messages = messages.into_iter();
+        let mut count = 0;
         let mut waiting = lock(&self.waiting);
         loop {
             let batch: Vec<_> = messages.by_ref().take(batch.max(1)).collect();
             if batch.is_empty() {
                 break;
             }
-            waiting.work.push_back(Work { batch, returns: Arc::clone(returns) });
+            waiting.push_back(Work { batch, returns: Arc::clone(returns) });
+            count += 1;
         }
-        self.call_one(waiting);
-    }
-
-    /// Calls a worker, if there is work and none is on its way.
-    fn call_one(&self, mut waiting: MutexGuard<'_, Waiting>) {
-        if !waiting.work.is_empty() && !std::mem::replace(&mut waiting.called, true) {
-            drop(waiting);
-            self.call.notify_one();
-        }
+        drop(waiting);
+        self.ready.add_permits(count);
     }
 
     /// Hands nothing out any more and waits for listeners that run, at most `patience`; then they are dropped.
     pub(in crate::client) async fn close(&self, patience: Duration) {
-        self.closed.store(true, Ordering::Release);
-        lock(&self.waiting).work.clear();
-        self.call.notify_waiters();
+        self.ready.close();
+        lock(&self.waiting).clear();
         let deadline = Instant::now() + patience;
         let workers = std::mem::take(&mut *lock(&self.workers));
         for mut worker in workers {
@@ -190,7 +172,7 @@ impl Desk {
 
     /// Whether [`Self::close`] was called: what was handed out and did not come back never will.
     pub(in crate::client) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.ready.is_closed()
     }
 
     /// Takes from listeners what they have for longer than `limit`. They go on, and nobody asks what came of it.
@@ -204,45 +186,28 @@ impl Desk {
         }
     }
 
-    /// Waits for work; `None` when there will be none.
-    async fn take(&self) -> Option<VecDeque<Work>> {
-        let mut came_when_called = false;
-        loop {
-            // Made before the look: a desk that is closed after it tells those that wait by then.
-            let called = self.call.notified();
-            let taken = self.take_now(came_when_called);
-            if self.is_closed() {
-                return None;
-            }
-            if !taken.is_empty() {
-                return Some(taken);
-            }
-            called.await;
-            came_when_called = true;
-        }
-    }
-
     /// The next piece of work, and of what else waits as much as falls to one worker: a lock for many.
-    fn take_now(&self, came_when_called: bool) -> VecDeque<Work> {
+    fn take(&self) -> VecDeque<Work> {
         let mut waiting = lock(&self.waiting);
-        if came_when_called {
-            waiting.called = false;
+        let wanted = (waiting.len() / self.under_way.len().max(1)).clamp(1, AT_ONCE_MAX);
+        let more = u32::try_from(wanted - 1).ok().and_then(|more| self.ready.try_acquire_many(more).ok());
+        let count = if more.is_some() { wanted } else { 1 }.min(waiting.len());
+        if let Some(more) = more {
+            more.forget();
         }
-        let share = (waiting.work.len() / self.under_way.len().max(1)).clamp(1, AT_ONCE_MAX);
-        let count = share.min(waiting.work.len());
-        let taken = waiting.work.drain(..count).collect();
-        self.call_one(waiting);
-        taken
+        waiting.drain(..count).collect()
     }
 
     /// For other workers: who took it is held up.
     fn give_back(&self, work: &mut VecDeque<Work>) {
-        if !work.is_empty() {
+        let count = work.len();
+        if count > 0 {
             let mut waiting = lock(&self.waiting);
             while let Some(last) = work.pop_back() {
-                waiting.work.push_front(last);
+                waiting.push_front(last);
             }
-            self.call_one(waiting);
+            drop(waiting);
+            self.ready.add_permits(count);
         }
     }
 }
@@ -283,7 +248,9 @@ async fn work<L: Listener>(desk: Arc<Desk>, listener: Arc<L>, worker: usize) {
     let Some(place) = desk.under_way.get(worker) else {
         return;
     };
-    while let Some(mut taken) = desk.take().await {
+    while let Ok(permit) = desk.ready.acquire().await {
+        permit.forget();
+        let mut taken = desk.take();
         let mut done = Done { returns: None, batches: Vec::new(), since: Instant::now() };
         while let Some(Work { batch, returns }) = taken.pop_front() {
             if returns.is_closed() {
@@ -306,7 +273,7 @@ async fn work<L: Listener>(desk: Arc<Desk>, listener: Arc<L>, worker: usize) {
                 desk.give_back(&mut taken);
                 done.tell();
             }
-            if desk.is_closed() {
+            if desk.ready.is_closed() {
                 taken.clear();
             }
         }
