@@ -59,7 +59,7 @@ impl<'a> Entries<'a> {
         let entry = rest.get(..size)?;
         let flag = i32::from_be_bytes(*entry.get(12..)?.first_chunk::<4>()?);
         let body_length = u32::from_be_bytes(*entry.get(16..)?.first_chunk::<4>()?) as usize;
-        let (body, rest) = entry.get(20..)?.split_at_checked(body_length)?;
+        let (body, rest) = entry.get(BODY_AT..)?.split_at_checked(body_length)?;
         let (length, rest) = rest.split_first_chunk::<2>()?;
         let properties = rest.get(..usize::from(u16::from_be_bytes(*length)))?;
         if ENTRY_BYTES + body.len() + properties.len() != size {

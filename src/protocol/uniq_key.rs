@@ -27,8 +27,8 @@ const KEY_TAIL_BYTES: usize = 12;
 /// Bytes of an offset id behind the address.
 const OFFSET_TAIL_BYTES: usize = 12;
 
-/// Each byte as text.
-const HEX: [[u8; 2]; 256] = {
+/// Each byte as an id has it: two upper-case hexadecimal digits.
+pub const HEX: [[u8; 2]; 256] = {
     let digits = b"0123456789ABCDEF";
     let mut pairs = [[0; 2]; 256];
     let mut byte = 0;

@@ -3,12 +3,12 @@
 
 use jiff::Zoned;
 
+use crate::protocol::uniq_key::HEX;
+
 /// Characters of a key.
 pub const KEY_LENGTH: usize = 32;
 /// Characters that stay the same from one key to the next.
 const FIXED_LENGTH: usize = 20;
-/// Hex pair of every byte.
-const HEX: [[u8; 2]; 256] = hex_pairs();
 /// Digits of a wall time in milliseconds, until the year 2286.
 pub const MILLIS_DIGITS: usize = 13;
 
@@ -84,17 +84,6 @@ fn hex_into(place: &mut [u8], bytes: &[u8]) {
     for (pair, byte) in place.chunks_exact_mut(2).zip(bytes) {
         pair.copy_from_slice(&HEX[usize::from(*byte)]);
     }
-}
-
-const fn hex_pairs() -> [[u8; 2]; 256] {
-    let digits = *b"0123456789ABCDEF";
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
-        byte += 1;
-    }
-    pairs
 }
 
 #[cfg(test)]

@@ -136,12 +136,17 @@ impl Pull {
 impl Answered {
     /// How many messages it may hold, and bytes of their bodies: at most so many.
     pub(in crate::client) fn most(&self) -> (usize, usize) {
-        (usize::try_from(self.next - self.pull.offset).unwrap_or(usize::MAX), self.records.len())
+        (usize::try_from(self.covers()).unwrap_or(usize::MAX), self.records.len())
     }
 
     /// Whether the broker gave as many as were asked for, and has more.
     pub(in crate::client) fn is_whole(&self) -> bool {
-        !self.records.is_empty() && !self.moved && self.next - self.pull.offset >= i64::from(self.pull.count)
+        !self.records.is_empty() && !self.moved && self.covers() >= i64::from(self.pull.count)
+    }
+
+    /// Offsets from the one that was asked for to where to go on, which a broker may put anywhere.
+    fn covers(&self) -> i64 {
+        self.next.saturating_sub(self.pull.offset)
     }
 
     /// Reads the messages.

@@ -15,6 +15,7 @@ use crate::protocol::uniq_key::{IdText, UniqueKeys};
 
 /// From here on compressing would hold a runtime's thread for milliseconds.
 const ASIDE_FROM_BYTES: usize = 128 * 1024;
+
 /// How often a group has failed to consume a message that is sent to its retry topic.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::client) struct Retried {

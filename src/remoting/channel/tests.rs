@@ -454,6 +454,30 @@ async fn who_leaves_word_takes_a_turn_and_gives_it_back() {
 }
 
 #[tokio::test]
+async fn a_request_waits_for_its_like_as_long_as_answers_wait_to_be_fetched() {
+    let (channel, mut peer) = pair().await;
+    let mut asking = join_all((0..8).map(|_| channel.request(10, &(), b"", LONG)));
+    assert!(poll!(&mut asking).is_pending());
+    let mut opaques = Vec::new();
+    for _ in 0..8 {
+        opaques.push(peer.next().await.unwrap().opaque);
+    }
+    let unfetched = || channel.owner.0.state().askers.unfetched();
+    // The last comes in a read of its own.
+    for (opaques, heard) in [(&opaques[..7], 7), (&opaques[7..], 8)] {
+        let together: Vec<_> = opaques.iter().flat_map(|opaque| framed((0, *opaque, FLAG_RESPONSE), b"")).collect();
+        peer.socket.write_all(&together).await.unwrap();
+        while unfetched() < heard {
+            tokio::task::yield_now().await;
+        }
+    }
+    let leader = channel.begin(10, &(), b"leader", Patience::of(LONG)).unwrap().unwrap();
+    assert!(waiting_bytes(&channel) > 0, "it leads");
+    assert!(asking.await.iter().all(Result::is_ok));
+    drop(leader);
+}
+
+#[tokio::test]
 async fn whoever_leaves_word_in_a_leaders_place_has_the_next_leader_watched() {
     let (channel, mut peer) = pair().await;
     answer_many_together(&channel, &mut peer).await;
